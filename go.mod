@@ -1,0 +1,3 @@
+module github.com/fe022423/submission
+
+go 1.26.0

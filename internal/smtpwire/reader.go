@@ -1,0 +1,199 @@
+package smtpwire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// readBuffer is the first size of a Reader's buffer: one segment of replies.
+// It grows, up to the line limit of the call, only for a line that needs it.
+const readBuffer = 4 << 10
+
+// Reply is one reply as it stood on the wire. Text holds the texts of its
+// lines without their codes, joined by LF (which no line can hold); it is
+// valid until the next call on the Reader.
+type Reply struct {
+	Code int
+	Text []byte
+}
+
+// Reader reads what the peer sends. Its errors are the source's own,
+// io.ErrUnexpectedEOF for a line or reply that ended early, or *SyntaxError.
+// A Reader is used by one goroutine at a time.
+type Reader struct {
+	src  io.Reader
+	buf  []byte
+	r, w int // unread octets are buf[r:w]
+	text []byte
+}
+
+// NewReader returns a Reader on src.
+func NewReader(src io.Reader) *Reader {
+	return &Reader{src: src, buf: make([]byte, readBuffer)}
+}
+
+// Buffered returns how many octets are read from the source but not consumed.
+func (r *Reader) Buffered() int { return r.w - r.r }
+
+// Fill reads once from the source into the buffer. It is how a caller asks
+// whether anything is waiting there; the octets stay unconsumed.
+func (r *Reader) Fill() error {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+	if r.w == len(r.buf) && r.r > 0 {
+		copy(r.buf, r.buf[r.r:r.w])
+		r.r, r.w = 0, r.w-r.r
+	}
+	if r.w == len(r.buf) {
+		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+	}
+	// A source that returns 0, nil for ever must not hang the reader.
+	for range 100 {
+		n, err := r.src.Read(r.buf[r.w:])
+		r.w += n
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// Read reads the octets of a BDAT chunk: first what is buffered.
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.r == r.w {
+		if len(p) >= len(r.buf) {
+			return r.src.Read(p)
+		}
+		if err := r.Fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.buf[r.r:r.w])
+	r.r += n
+	return n, nil
+}
+
+// ReadLine reads one line and returns it without its CRLF; the slice is valid
+// until the next call. A line of more than limit octets, CRLF included, a bare
+// LF and a bare CR are syntax errors (RFC 5321, 2.3.8).
+func (r *Reader) ReadLine(limit int) ([]byte, error) {
+	return r.line(limit, nil)
+}
+
+// line reads one line. check, when not nil, sees what has come so far of a
+// line that is not whole yet and may refuse it early.
+func (r *Reader) line(limit int, check func(partial []byte) error) ([]byte, error) {
+	scanned := 0
+	for {
+		have := r.buf[r.r:r.w]
+		if i := bytes.IndexByte(have[scanned:], '\n'); i >= 0 {
+			i += scanned
+			if i+1 > limit {
+				return nil, syntaxError("line too long", have)
+			}
+			r.r += i + 1
+			return wholeLine(have[:i])
+		}
+		scanned = len(have)
+		if scanned >= limit {
+			return nil, syntaxError("line too long", have)
+		}
+		if check != nil {
+			if err := check(have); err != nil {
+				return nil, err
+			}
+		}
+		if err := r.Fill(); err != nil {
+			if scanned > 0 && errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+}
+
+// wholeLine takes the CR off a line whose LF is already gone.
+func wholeLine(line []byte) ([]byte, error) {
+	n := len(line) - 1
+	if n < 0 || line[n] != '\r' {
+		return nil, syntaxError("line ends in a bare LF", line)
+	}
+	line = line[:n]
+	if bytes.IndexByte(line, '\r') >= 0 {
+		return nil, syntaxError("bare CR in a line", line)
+	}
+	return line, nil
+}
+
+// ReadReply reads one reply (RFC 5321, 4.2): every line carries the same code,
+// a hyphen follows the code on all lines but the last. io.EOF means that the
+// peer closed before the first octet.
+func (r *Reader) ReadReply() (Reply, error) {
+	r.text = r.text[:0]
+	code := 0
+	for n := 1; ; n++ {
+		line, err := r.line(MaxReplyLine, checkCode)
+		if err != nil {
+			if n > 1 && errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return Reply{}, err
+		}
+		c, more, err := parseReplyLine(line)
+		if err != nil {
+			return Reply{}, err
+		}
+		if n == 1 {
+			code = c
+		} else {
+			if c != code {
+				return Reply{}, syntaxError("reply changes its code between lines", line)
+			}
+			r.text = append(r.text, '\n')
+		}
+		r.text = append(r.text, line[min(4, len(line)):]...)
+		if !more {
+			return Reply{Code: code, Text: r.text}, nil
+		}
+		if n >= MaxReplyLines {
+			return Reply{}, syntaxError("reply has too many lines", line)
+		}
+		if len(r.text) > MaxReplySize {
+			return Reply{}, syntaxError("reply too large", line)
+		}
+	}
+}
+
+// checkCode refuses the start of a line that can be no reply, so that a peer
+// speaking TLS or HTTP fails at once and not when its line never ends.
+func checkCode(b []byte) error {
+	for i := range min(3, len(b)) {
+		c := b[i]
+		if c < '0' || c > '9' || i == 0 && (c < '2' || c > '5') || i == 1 && c > '5' {
+			return syntaxError("not an SMTP reply", b)
+		}
+	}
+	if len(b) > 3 && b[3] != ' ' && b[3] != '-' && b[3] != '\r' {
+		return syntaxError("not an SMTP reply", b)
+	}
+	return nil
+}
+
+// parseReplyLine splits a whole line into its code and whether another line
+// follows. A bare code is a complete reply (RFC 5321, 4.2: the text is optional
+// for a receiver).
+func parseReplyLine(line []byte) (code int, more bool, err error) {
+	if len(line) < 3 {
+		return 0, false, syntaxError("not an SMTP reply", line)
+	}
+	if err := checkCode(line); err != nil {
+		return 0, false, err
+	}
+	code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
+	return code, len(line) > 3 && line[3] == '-', nil
+}

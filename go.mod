@@ -1,3 +1,5 @@
 module github.com/fe022423/submission
 
 go 1.26.0
+
+require github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6

@@ -1,0 +1,222 @@
+package smtptest
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Limit is a number of octets that may pass. The zero value sets no limit.
+type Limit struct {
+	octets int64
+	set    bool
+}
+
+// After returns a Limit of n octets; 0 lets none pass.
+func After(n int64) Limit { return Limit{octets: max(n, 0), set: true} }
+
+// FaultMode is what happens to a connection at its Limit. The zero value is Cut.
+type FaultMode uint8
+
+// The ways in which a connection fails.
+const (
+	// Cut closes the connection. Reads give io.EOF, writes EPIPE.
+	Cut FaultMode = iota
+	// Stall lets nothing pass any more: reads and writes wait for their
+	// deadline or for Close.
+	Stall
+	// FalseError is Cut, but the Write that reaches the Limit has all of its
+	// octets delivered first, and then reports that none were (n = 0, EPIPE).
+	FalseError
+)
+
+// Fault describes a connection that fails after so many octets. The zero value
+// never fails; wrapped with it, a connection only counts.
+//
+// To fail at every point of a session, run it once over the zero Fault, take
+// the counts from Octets, and run it again with each smaller number:
+//
+//	for n := range written {
+//		nc = smtptest.Fault{Write: smtptest.After(n)}.Wrap(nc)
+//		...
+//	}
+type Fault struct {
+	// Read limits the octets the client reads. As soon as the last of them is
+	// read the connection fails, in both directions.
+	Read Limit
+	// Write limits the octets the client writes. Exactly so many are
+	// delivered: a Write that has more is delivered in part and fails. As soon
+	// as the last is written the connection fails, in both directions.
+	Write Limit
+	// Mode is how it fails.
+	Mode FaultMode
+}
+
+// Wrap returns nc with the fault in it. A limit of no octets fails at once,
+// except for FalseError, which needs a Write to be false about.
+func (f Fault) Wrap(nc net.Conn) *FaultConn {
+	c := &FaultConn{nc: nc, fault: f}
+	c.wake.L = &c.mu
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checkLimits()
+	return c
+}
+
+// FaultConn is a connection with a Fault. Like any net.Conn it may be used by
+// several goroutines at once, though not by two readers or two writers if the
+// limits are to be met to the octet.
+type FaultConn struct {
+	nc    net.Conn
+	fault Fault
+
+	mu            sync.Mutex
+	wake          sync.Cond
+	read, written int64
+	failed        bool
+	closed        bool
+	// What a stalled connection waits for; nc has its own deadlines besides.
+	readBy, writeBy deadline
+}
+
+// Octets returns how many octets the client has read and written so far.
+func (c *FaultConn) Octets() (read, written int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read, c.written
+}
+
+// room returns how much of n octets may still pass.
+func (l Limit) room(passed int64, n int) int {
+	if !l.set {
+		return n
+	}
+	return int(min(l.octets-passed, int64(n)))
+}
+
+func (l Limit) reached(passed int64) bool { return l.set && passed >= l.octets }
+
+// checkLimits lets the connection fail if a limit is reached. It needs mu.
+func (c *FaultConn) checkLimits() {
+	falseStart := c.fault.Mode == FalseError && c.written == 0
+	if c.failed || !c.fault.Read.reached(c.read) && (falseStart || !c.fault.Write.reached(c.written)) {
+		return
+	}
+	c.failed = true
+	if c.fault.Mode != Stall {
+		_ = c.nc.Close()
+	}
+	c.wake.Broadcast()
+}
+
+// Read reads up to the limit.
+func (c *FaultConn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed {
+		return 0, c.failure("read", io.EOF, &c.readBy)
+	}
+	b = b[:c.fault.Read.room(c.read, len(b))]
+	c.mu.Unlock()
+	n, err := c.nc.Read(b)
+	c.mu.Lock()
+	if c.failed {
+		// The other direction failed meanwhile, so these came too late.
+		return 0, c.failure("read", io.EOF, &c.readBy)
+	}
+	c.read += int64(n)
+	c.checkLimits()
+	return n, err
+}
+
+// Write writes up to the limit.
+func (c *FaultConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed {
+		return 0, c.failure("write", errBrokenPipe(), &c.writeBy)
+	}
+	part := b[:c.fault.Write.room(c.written, len(b))]
+	lie := c.fault.Mode == FalseError && c.fault.Write.reached(c.written+int64(len(b)))
+	if lie {
+		part = b
+	}
+	c.mu.Unlock()
+	n, err := c.nc.Write(part)
+	c.mu.Lock()
+	c.written += int64(n)
+	c.checkLimits()
+	switch {
+	case lie:
+		return 0, c.failure("write", errBrokenPipe(), &c.writeBy)
+	case err != nil || n == len(b):
+		return n, err
+	}
+	return n, c.failure("write", errBrokenPipe(), &c.writeBy)
+}
+
+// failure is what an operation on the failed connection gives; on a stalled one
+// it waits first. It needs mu.
+func (c *FaultConn) failure(op string, err error, by *deadline) error {
+	if c.fault.Mode == Stall {
+		for !c.closed && !by.passed {
+			c.wake.Wait()
+		}
+		err = os.ErrDeadlineExceeded
+	}
+	if c.closed {
+		err = net.ErrClosed
+	}
+	if err == io.EOF {
+		return err
+	}
+	local, remote := c.nc.LocalAddr(), c.nc.RemoteAddr()
+	return &net.OpError{Op: op, Net: remote.Network(), Source: local, Addr: remote, Err: err}
+}
+
+// Close closes the connection, which ends a stall.
+func (c *FaultConn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.wake.Broadcast()
+	c.mu.Unlock()
+	return c.unlessCut(c.nc.Close())
+}
+
+// unlessCut drops the error of an operation on the connection that was closed
+// under the client: as far as that knows, it is still there.
+func (c *FaultConn) unlessCut(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed && c.fault.Mode != Stall {
+		return nil
+	}
+	return err
+}
+
+// LocalAddr returns the address of the client's end.
+func (c *FaultConn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// RemoteAddr returns the address of the server's end.
+func (c *FaultConn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// SetDeadline sets both deadlines, for a stalled connection too.
+func (c *FaultConn) SetDeadline(t time.Time) error {
+	c.readBy.set(&c.wake, t)
+	c.writeBy.set(&c.wake, t)
+	return c.unlessCut(c.nc.SetDeadline(t))
+}
+
+// SetReadDeadline sets the deadline of Read.
+func (c *FaultConn) SetReadDeadline(t time.Time) error {
+	c.readBy.set(&c.wake, t)
+	return c.unlessCut(c.nc.SetReadDeadline(t))
+}
+
+// SetWriteDeadline sets the deadline of Write.
+func (c *FaultConn) SetWriteDeadline(t time.Time) error {
+	c.writeBy.set(&c.wake, t)
+	return c.unlessCut(c.nc.SetWriteDeadline(t))
+}

@@ -1,0 +1,192 @@
+package smtptest
+
+import (
+	"io"
+	"strconv"
+	"strings"
+)
+
+// chunkState is how far the chunks of a transaction came (RFC 3030, 2).
+type chunkState uint8
+
+const (
+	noChunks     chunkState = iota
+	someChunks              // at least one was accepted
+	failedChunks            // one was refused: only RSET, EHLO and QUIT help
+)
+
+// judgeData answers DATA.
+func (s *session) judgeData() verdict {
+	v := verdict{success: "354", after: s.readMessage}
+	body, _ := valueOf(s.msg.Params, "BODY")
+	switch {
+	case !s.open:
+		v.reply = s.reply(503, "5.5.1", "MAIL first")
+	case s.chunks != noChunks:
+		v.reply = s.reply(503, "5.5.1", "BDAT was begun")
+	case strings.EqualFold(body, "BINARYMIME"):
+		v.reply = s.reply(503, "5.5.1", "BINARYMIME needs BDAT")
+	case len(s.msg.To) == 0:
+		v.reply = s.reply(554, "5.5.1", "no valid recipients")
+	default:
+		v.reply = "354 end with a line that is one dot"
+	}
+	return v
+}
+
+// readMessage reads what DATA brings, up to the dot, and answers it.
+func (s *session) readMessage() {
+	s.await()
+	err := s.r.ReadDots(sink{s})
+	s.srv.log("C: <%d octets>", s.msg.Size)
+	if err != nil {
+		s.breakOff(err)
+		return
+	}
+	s.finish(".")
+}
+
+// sink collects a message.
+type sink struct{ s *session }
+
+func (k sink) Write(p []byte) (int, error) {
+	m := &k.s.msg
+	m.Size += int64(len(p))
+	if m.Chunked {
+		k.s.lines.see(p)
+	}
+	if limit := k.s.sizeLimit(); !k.s.srv.config.Discard && (limit == 0 || m.Size <= limit) {
+		m.Data = append(m.Data, p...)
+	}
+	return len(p), nil
+}
+
+// finish gives the final reply to a message that was read and ends its
+// transaction. line is the command line that ended it.
+func (s *session) finish(line string) {
+	v := verdict{
+		reply:  s.reply(250, "2.0.0", "message accepted"),
+		accept: func(string) { s.srv.record(s.msg.clone()) },
+	}
+	if refusal := s.checkMessage(); refusal != "" {
+		v.reply = refusal
+	}
+	s.answer("MESSAGE", line, v)
+	s.endTransaction()
+}
+
+// checkMessage returns why the message cannot be accepted, or "".
+func (s *session) checkMessage() string {
+	limit := s.sizeLimit()
+	switch {
+	case len(s.msg.To) == 0:
+		return s.reply(554, "5.5.1", "no valid recipients")
+	case limit > 0 && s.msg.Size > limit:
+		return s.reply(552, "5.3.4", "message too large")
+	}
+	return ""
+}
+
+// bdat obeys BDAT. The chunk is read whatever the answer will be, because it
+// comes without being asked for (RFC 3030, 2).
+func (s *session) bdat(line, arg string) {
+	size, last, ok := parseBDAT(arg)
+	if !ok {
+		// Where the chunk ends is unknown, so its octets would be commands.
+		s.answer("BDAT", line, verdict{reply: s.reply(501, "5.5.4", "syntax: BDAT size [LAST]"), final: true})
+		return
+	}
+	hooked := s.ask("BDAT", line)
+	if hooked != nil && hooked.Close {
+		s.send(hooked)
+		return
+	}
+	refusal := s.judgeBDAT()
+	keep := refusal == "" && hooked == nil || hooked != nil && strings.HasPrefix(hooked.Reply, "2")
+	if err := s.readChunk(size, keep); err != nil {
+		s.breakOff(err)
+		return
+	}
+	if keep && hooked == nil {
+		if refusal = s.checkMessage(); refusal == "" && s.bareLine(last) {
+			refusal = s.reply(554, "5.6.0", "bare CR or LF in the message")
+		}
+	}
+	switch {
+	case hooked != nil && keep && last:
+		s.srv.record(s.msg.clone())
+		s.send(hooked)
+		s.endTransaction()
+	case hooked != nil:
+		s.noteChunk(keep)
+		s.send(hooked)
+	case refusal != "":
+		s.noteChunk(false)
+		s.send(&Answer{Reply: refusal})
+	case last:
+		s.finish(line)
+	default:
+		s.noteChunk(true)
+		s.send(&Answer{Reply: s.reply(250, "2.0.0", strconv.FormatInt(size, 10)+" octets received")})
+	}
+}
+
+// bareLine says whether the message has a CR or LF that stands alone, which only
+// BINARYMIME allows. A CR at the end of a chunk may be followed by its LF in the
+// next one.
+func (s *session) bareLine(last bool) bool {
+	body, _ := valueOf(s.msg.Params, "BODY")
+	return !strings.EqualFold(body, "BINARYMIME") && (s.lines.bare || last && s.lines.cr)
+}
+
+// noteChunk remembers what became of a chunk. One outside a transaction, or of
+// a client that was never offered CHUNKING, changes nothing.
+func (s *session) noteChunk(accepted bool) {
+	_, offered := s.offered["CHUNKING"]
+	switch {
+	case !s.open:
+		s.endTransaction()
+	case accepted:
+		s.chunks = someChunks
+	case offered:
+		s.chunks = failedChunks
+	}
+}
+
+// judgeBDAT returns why no chunk can be accepted, or "".
+func (s *session) judgeBDAT() string {
+	_, offered := s.offered["CHUNKING"]
+	switch {
+	case !offered:
+		return s.reply(502, "5.5.1", "CHUNKING is not offered")
+	case !s.open:
+		return s.reply(503, "5.5.1", "MAIL first")
+	case s.chunks == failedChunks:
+		return s.reply(503, "5.5.1", "a chunk was refused, RSET first")
+	case len(s.msg.To) == 0:
+		return s.reply(554, "5.5.1", "no valid recipients")
+	}
+	return ""
+}
+
+// readChunk reads the octets of a chunk and keeps or drops them.
+func (s *session) readChunk(size int64, keep bool) error {
+	var to io.Writer = io.Discard
+	if keep {
+		s.msg.Chunked = true
+		to = sink{s}
+	}
+	n, err := io.CopyN(to, s.r, size)
+	s.srv.log("C: <%d octets>", n)
+	return err
+}
+
+// parseBDAT reads `size [LAST]`.
+func parseBDAT(arg string) (size int64, last, ok bool) {
+	digits, end, more := strings.Cut(arg, " ")
+	if more && !strings.EqualFold(end, "LAST") || digits == "" || !validSize(digits) {
+		return 0, false, false
+	}
+	size, err := strconv.ParseInt(digits, 10, 64)
+	return size, more, err == nil
+}

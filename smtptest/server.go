@@ -1,0 +1,239 @@
+package smtptest
+
+import (
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+)
+
+// defaultHostname is Config.Hostname when that is empty.
+const defaultHostname = "mail.test.example"
+
+// Server is an SMTP server on the loopback interface that accepts what is
+// correct, refuses what is not, and remembers both. Its methods may be called
+// from several goroutines at once.
+type Server struct {
+	config   Config
+	listener net.Listener
+	identity func() (*identity, error)
+	accept   sync.Once
+	done     chan struct{} // closed by Close
+	running  sync.WaitGroup
+
+	mu         sync.Mutex
+	closed     bool
+	open       map[*session]bool
+	sessions   int
+	roundTrips int
+	messages   []Message
+	transcript []string
+}
+
+// NewServer starts a server; a nil Config is the zero Config. The caller closes
+// it. Like httptest.NewServer it panics when it cannot listen on the loopback
+// interface, and for no other reason. For use in a testing/synctest bubble make
+// the server inside the bubble and connect with Pipe: it starts to accept
+// network connections, which no bubble can wait for, at the first call of Addr.
+func NewServer(c *Config) *Server {
+	s := &Server{done: make(chan struct{}), open: map[*session]bool{}}
+	if c != nil {
+		s.config = *c
+	}
+	if s.config.Hostname == "" {
+		s.config.Hostname = defaultHostname
+	}
+	if s.config.Extensions == nil {
+		s.config.Extensions = DefaultExtensions()
+	}
+	if s.config.Mechanisms == nil {
+		s.config.Mechanisms = []string{"PLAIN", "LOGIN", "DIGEST-MD5"}
+	}
+	s.config.Extensions = slices.Clone(s.config.Extensions)
+	s.config.Mechanisms = slices.Clone(s.config.Mechanisms)
+	s.config.Accounts = maps.Clone(s.config.Accounts)
+	s.identity = sync.OnceValues(func() (*identity, error) { return newIdentity(s.config.Hostname) })
+
+	var err error
+	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if s.listener, err = net.Listen("tcp6", "[::1]:0"); err != nil {
+			panic("smtptest: cannot listen on a loopback port: " + err.Error())
+		}
+	}
+	return s
+}
+
+// Addr returns the address the server listens on, as "host:port".
+func (s *Server) Addr() string {
+	s.accept.Do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.closed {
+			s.running.Add(1)
+			go s.acceptAll()
+		}
+	})
+	return s.listener.Addr().String()
+}
+
+func (s *Server) acceptAll() {
+	defer s.running.Done()
+	for {
+		nc, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.start(nc)
+	}
+}
+
+// Pipe opens a session over an in-memory connection and returns the client's
+// end of it: buffered in both directions, with deadlines, and fit for
+// testing/synctest. One Read never returns octets of two Writes. A write blocks
+// while 1 MiB is unread. With ImplicitTLS the client has to start TLS on it.
+// After Close the session is one that was hung up.
+func (s *Server) Pipe() net.Conn {
+	client, server := newPipe(pipeLimit)
+	s.start(server)
+	return client
+}
+
+// start runs a session on nc.
+func (s *Server) start(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = nc.Close()
+		return
+	}
+	s.sessions++
+	se := newSession(s, nc, s.sessions)
+	s.open[se] = true
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		se.run()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.open, se)
+	}()
+}
+
+// Close hangs up on all sessions, stops listening and returns when every
+// goroutine of the server has ended, so it waits for a Hook that still runs.
+// Closing again does nothing. What was recorded stays readable.
+func (s *Server) Close() {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.done)
+		_ = s.listener.Close()
+		for se := range s.open {
+			_ = se.raw.Close()
+		}
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+// Messages returns the messages accepted so far, oldest first, in copies of
+// the caller's own. A message is recorded before its final reply is sent:
+// whatever becomes of that reply, it is known what the server accepted.
+func (s *Server) Messages() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Message, len(s.messages))
+	for i, m := range s.messages {
+		all[i] = m.clone()
+		all[i].Data = slices.Clone(m.Data)
+	}
+	return all
+}
+
+// clone copies the envelope; Data stays shared.
+func (m Message) clone() Message {
+	m.Params = slices.Clone(m.Params)
+	m.To = slices.Clone(m.To)
+	m.RcptParams = slices.Clone(m.RcptParams)
+	for i, p := range m.RcptParams {
+		m.RcptParams[i] = slices.Clone(p)
+	}
+	return m
+}
+
+// Transcript returns what was said so far, sessions interleaved as it
+// happened: "C: " and "S: " and a line each, "C: <4096 octets>" for a message
+// or a chunk, "S> " and a quoted string for Answer.Raw, "-- TLS" where TLS
+// started. What a client says in an AUTH exchange is shown as ***.
+func (s *Server) Transcript() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.transcript)
+}
+
+// RoundTrips returns how often the client kept the server waiting: how often
+// the server, having answered everything it had been sent, sent its replies off
+// and had to wait for the next command, message or SASL response. It keeps
+// replies back while input is left, as RFC 2920, 3.2 allows, so a client that
+// sends its commands together is seen to do so. The greeting is one round trip,
+// a reply to QUIT is none, and neither is a TLS handshake.
+func (s *Server) RoundTrips() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roundTrips
+}
+
+// Sessions returns how many sessions were opened so far.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions
+}
+
+// ClientTLSConfig returns a new configuration for clients that trusts the
+// server's certificate and nothing else. The certificate names Config.Hostname,
+// localhost, 127.0.0.1 and ::1; ServerName is left to the client.
+func (s *Server) ClientTLSConfig() *tls.Config {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	id, err := s.identity()
+	if err != nil {
+		// A client that must not trust anybody reports it as a failed handshake.
+		cfg.VerifyConnection = func(tls.ConnectionState) error { return err }
+		return cfg
+	}
+	cfg.RootCAs = id.roots
+	return cfg
+}
+
+// serverTLSConfig is the configuration of the server's own end.
+func (s *Server) serverTLSConfig() (*tls.Config, error) {
+	id, err := s.identity()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{id.chain}}, nil
+}
+
+// log adds a line to the transcript.
+func (s *Server) log(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.transcript = append(s.transcript, line)
+}
+
+// countRoundTrip is called where a session begins to wait for its client.
+func (s *Server) countRoundTrip() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roundTrips++
+}
+
+// record keeps an accepted message.
+func (s *Server) record(m Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = append(s.messages, m)
+}

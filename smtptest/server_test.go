@@ -1,0 +1,328 @@
+package smtptest
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// client is a plain SMTP client: it writes lines and reads replies.
+type client struct {
+	t  *testing.T
+	nc net.Conn
+	r  *bufio.Reader
+}
+
+func newReader(nc net.Conn) *bufio.Reader { return bufio.NewReader(nc) }
+
+// over returns a client on nc that has read the greeting.
+func over(t *testing.T, nc net.Conn) *client {
+	t.Helper()
+	c := &client{t: t, nc: nc, r: newReader(nc)}
+	t.Cleanup(func() { nc.Close() })
+	c.want("220")
+	return c
+}
+
+// piped returns a client with a session of its own that said EHLO.
+func piped(t *testing.T, s *Server) *client {
+	t.Helper()
+	c := over(t, s.Pipe())
+	c.do("EHLO client.example", "250")
+	return c
+}
+
+// reply reads a reply: its lines, joined by LF.
+func (c *client) reply() string {
+	c.t.Helper()
+	var lines []string
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			c.t.Fatalf("reading a reply: %v (got %q after %q)", err, line, lines)
+		}
+		line = strings.TrimSuffix(line, "\r\n")
+		lines = append(lines, line)
+		if len(line) < 4 || line[3] != '-' {
+			return strings.Join(lines, "\n")
+		}
+	}
+}
+
+// want reads a reply that must begin with prefix.
+func (c *client) want(prefix string) string {
+	c.t.Helper()
+	got := c.reply()
+	if !strings.HasPrefix(got, prefix) {
+		c.t.Fatalf("reply %q, want %q", got, prefix)
+	}
+	return got
+}
+
+// raw writes octets.
+func (c *client) raw(s string) {
+	c.t.Helper()
+	if _, err := c.nc.Write([]byte(s)); err != nil {
+		c.t.Fatalf("writing: %v", err)
+	}
+}
+
+// do sends a line and wants a reply.
+func (c *client) do(line, prefix string) string {
+	c.t.Helper()
+	c.raw(line + "\r\n")
+	return c.want(prefix)
+}
+
+// ended wants the server to have hung up.
+func (c *client) ended() {
+	c.t.Helper()
+	if b, err := c.r.ReadByte(); err == nil {
+		c.t.Fatalf("got octet %q, want the end of the connection", b)
+	}
+}
+
+// startTLS sends STARTTLS and goes on under TLS.
+func (c *client) startTLS(s *Server) {
+	c.t.Helper()
+	c.do("STARTTLS", "220")
+	cfg := s.ClientTLSConfig()
+	cfg.ServerName = "localhost"
+	nc := tls.Client(c.nc, cfg)
+	if err := nc.Handshake(); err != nil {
+		c.t.Fatalf("handshake: %v", err)
+	}
+	c.nc, c.r = nc, bufio.NewReader(nc)
+}
+
+func newServer(t *testing.T, c *Config) *Server {
+	t.Helper()
+	s := NewServer(c)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func dial(t *testing.T, s *Server) net.Conn {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", s.Addr(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
+const testMessage = "Subject: test\r\n\r\n..dot\r\nend\r\n"
+
+func TestServerClear(t *testing.T) {
+	s := newServer(t, nil)
+	c := over(t, dial(t, s))
+	ehlo := c.do("EHLO client.example", "250-mail.test.example")
+	for _, line := range append(DefaultExtensions(), "STARTTLS") {
+		if has := strings.Contains(ehlo, line); has != (line != "REQUIRETLS") {
+			t.Errorf("EHLO offers %s: %v", line, has)
+		}
+	}
+	if strings.Contains(ehlo, "AUTH") {
+		t.Errorf("AUTH offered without accounts: %q", ehlo)
+	}
+	c.do("MAIL FROM:<a@b.example> SIZE=30 BODY=8BITMIME", "250 2.1.0")
+	c.do("RCPT TO:<c@d.example> NOTIFY=NEVER", "250 2.1.5")
+	c.do("RCPT TO:<Postmaster>", "250 2.1.5")
+	c.do("DATA", "354")
+	c.do("Subject: test\r\n\r\n...dot\r\nend\r\n.", "250 2.0.0")
+	c.do("QUIT", "221 2.0.0")
+	c.ended()
+	c.nc.Close()
+
+	got := s.Messages()
+	if len(got) != 1 {
+		t.Fatalf("%d messages", len(got))
+	}
+	m := got[0]
+	if m.From != "a@b.example" || strings.Join(m.To, " ") != "c@d.example Postmaster" ||
+		strings.Join(m.Params, " ") != "SIZE=30 BODY=8BITMIME" || strings.Join(m.RcptParams[0], " ") != "NOTIFY=NEVER" ||
+		len(m.RcptParams) != 2 || string(m.Data) != testMessage || m.Size != int64(len(testMessage)) ||
+		m.TLS || m.Auth != "" || m.Session != 1 || m.Chunked {
+		t.Errorf("message %+v", m)
+	}
+	if s.Sessions() != 1 {
+		t.Errorf("%d sessions", s.Sessions())
+	}
+	// Greeting, EHLO, MAIL, 2 RCPT, DATA, message.
+	if s.RoundTrips() != 7 {
+		t.Errorf("%d round trips", s.RoundTrips())
+	}
+}
+
+func TestServerTLS(t *testing.T) {
+	for name, mode := range map[string]TLSMode{"STARTTLS": StartTLS, "implicit": ImplicitTLS} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, &Config{TLS: mode, Accounts: map[string]string{"user": "secret"}})
+			nc := dial(t, s)
+			var c *client
+			if mode == ImplicitTLS {
+				cfg := s.ClientTLSConfig()
+				cfg.ServerName = "mail.test.example"
+				c = over(t, tls.Client(nc, cfg))
+			} else {
+				c = over(t, nc)
+				c.do("EHLO client.example", "250")
+				c.startTLS(s)
+				c.do("MAIL FROM:<a@b.example>", "503")
+			}
+			ehlo := c.do("EHLO client.example", "250")
+			if strings.Contains(ehlo, "STARTTLS") || !strings.Contains(ehlo, "REQUIRETLS") {
+				t.Errorf("EHLO under TLS: %q", ehlo)
+			}
+			c.do("STARTTLS", "503")
+			c.do("AUTH PLAIN AHVzZXIAc2VjcmV0", "235 2.7.0")
+			c.do("MAIL FROM:<> REQUIRETLS", "250")
+			c.do("RCPT TO:<c@d.example>", "250")
+			c.do("DATA", "354")
+			c.do(".", "250")
+			c.do("QUIT", "221")
+			c.ended()
+			m := s.Messages()
+			if len(m) != 1 || !m[0].TLS || m[0].Auth != "user" || m[0].From != "" || m[0].Size != 0 {
+				t.Errorf("messages %+v", m)
+			}
+		})
+	}
+}
+
+func TestPipelining(t *testing.T) {
+	s := newServer(t, nil)
+	c := piped(t, s)
+	if got := s.RoundTrips(); got != 2 {
+		t.Errorf("%d round trips for greeting and EHLO", got)
+	}
+	c.raw("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@f.example>\r\nDATA\r\n")
+	for _, code := range []string{"250", "250", "250", "354"} {
+		c.want(code)
+	}
+	c.do("hello\r\n.", "250")
+	c.raw("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 7 LAST\r\nhello\r\nNOOP\r\n")
+	for _, code := range []string{"250", "250", "250", "250"} {
+		c.want(code)
+	}
+	c.do("QUIT", "221")
+	c.ended()
+	if m := s.Messages(); len(m) != 2 || string(m[0].Data) != "hello\r\n" || string(m[1].Data) != "hello\r\n" || !m[1].Chunked {
+		t.Errorf("messages %+v", m)
+	}
+	// Greeting, EHLO; a flight up to DATA and the message; a flight of its own.
+	if got := s.RoundTrips(); got != 5 {
+		t.Errorf("%d round trips, want 5", got)
+	}
+}
+
+func TestServerClose(t *testing.T) {
+	s := NewServer(nil)
+	idle := over(t, dial(t, s))
+	addr := s.Addr()
+	s.Close()
+	s.Close()
+	idle.ended()
+	if nc, err := net.Dial("tcp", addr); err == nil {
+		nc.Close()
+		t.Error("the server still listens")
+	}
+	if _, err := s.Pipe().Read(make([]byte, 1)); err == nil {
+		t.Error("a session after Close")
+	}
+	if s.Addr() != addr || len(s.Transcript()) != 1 {
+		t.Errorf("address %s, transcript %q", s.Addr(), s.Transcript())
+	}
+	NewServer(nil).Close()
+}
+
+// TestServerConcurrent has many sessions at once, over sockets and pipes.
+func TestServerConcurrent(t *testing.T) {
+	s := newServer(t, nil)
+	s.Addr()
+	t.Run("sessions", func(t *testing.T) {
+		for i := range 40 {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				nc := s.Pipe()
+				if i%2 == 0 {
+					nc.Close()
+					nc = dial(t, s)
+				}
+				c := over(t, nc)
+				dialogue(c, "> EHLO x", "< 250", "> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250", "> DATA", "< 354", "> .", "< 250", "> QUIT", "< 221", ".")
+				_, _, _ = s.Messages(), s.Transcript(), s.RoundTrips()
+			})
+		}
+	})
+	if got := len(s.Messages()); got != 40 {
+		t.Errorf("%d messages", got)
+	}
+	if got := s.Sessions(); got != 60 {
+		t.Errorf("%d sessions", got)
+	}
+}
+
+// TestServerCopies spoils what the server hands out.
+func TestServerCopies(t *testing.T) {
+	extensions := []string{"PIPELINING"}
+	s := newServer(t, &Config{Extensions: extensions})
+	extensions[0] = "SPOILT"
+	c := over(t, s.Pipe())
+	if ehlo := c.do("EHLO x", "250"); !strings.Contains(ehlo, "PIPELINING") {
+		t.Errorf("EHLO: %q", ehlo)
+	}
+	dialogue(c, "> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250", "> DATA", "< 354", "> x\r\n.", "< 250")
+	m := s.Messages()[0]
+	m.To[0], m.Data[0] = "spoilt", '!'
+	s.Transcript()[0] = "spoilt"
+	if m := s.Messages()[0]; m.To[0] != "c@d" || string(m.Data) != "x\r\n" {
+		t.Errorf("message %+v", m)
+	}
+	if s.Transcript()[0] != "S: 220 mail.test.example ESMTP ready" {
+		t.Error("transcript spoilt")
+	}
+	DefaultExtensions()[0] = "SPOILT"
+	if DefaultExtensions()[0] != "PIPELINING" {
+		t.Error("default extensions spoilt")
+	}
+}
+
+func TestServerCertificate(t *testing.T) {
+	s := newServer(t, &Config{TLS: ImplicitTLS, Hostname: "h.example"})
+	for name, good := range map[string]bool{"h.example": true, "localhost": true, "127.0.0.1": true, "::1": true, "mail.test.example": false, "10.0.0.1": false} {
+		cfg := s.ClientTLSConfig()
+		cfg.ServerName = name
+		nc := tls.Client(s.Pipe(), cfg)
+		if err := nc.Handshake(); (err == nil) != good {
+			t.Errorf("%s: %v", name, err)
+		}
+		nc.Close()
+	}
+	other := newServer(t, nil)
+	cfg := other.ClientTLSConfig()
+	cfg.ServerName = "localhost"
+	if err := tls.Client(s.Pipe(), cfg).Handshake(); err == nil {
+		t.Error("the certificate of another server is trusted")
+	}
+}
+
+// TestLargeFlight sends more commands than any buffer holds; the client reads
+// replies only as they come.
+func TestLargeFlight(t *testing.T) {
+	s := newServer(t, nil)
+	c := piped(t, s)
+	const n = 20000
+	c.do("MAIL FROM:<a@b>", "250")
+	c.raw(strings.Repeat("RCPT TO:<c@d>\r\n", n))
+	for range n {
+		c.want("250")
+	}
+	dialogue(c, "> DATA", "< 354", "> .", "< 250")
+	if got := len(s.Messages()[0].To); got != n {
+		t.Errorf("%d recipients", got)
+	}
+}

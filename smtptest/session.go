@@ -1,0 +1,258 @@
+package smtptest
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+const (
+	// inputBuffer is how much a session reads ahead: a whole flight of commands
+	// at once, so that the end of a read is the end of what a client sent.
+	inputBuffer = 64 << 10
+	// maxLine bounds what is read of a line that is longer than any command may
+	// be: up to here the line is refused, beyond it the session ends.
+	maxLine = 64 << 10
+)
+
+// session is one SMTP session. One goroutine runs it; only raw.Close is called
+// by others.
+type session struct {
+	srv *Server
+	id  int
+	raw net.Conn      // the transport
+	nc  net.Conn      // raw, or TLS over it
+	in  *bufio.Reader // on nc, sending replies off before it blocks
+	r   *smtpwire.Reader
+	w   *smtpwire.Writer
+
+	encrypted     bool
+	turnedAway    bool              // the greeting was no 220: only QUIT is left
+	greeted       bool              // by EHLO or HELO
+	offered       map[string]string // EHLO keywords in upper case and their values; nil after HELO
+	authenticated bool
+	user          string
+
+	open   bool // MAIL was accepted
+	chunks chunkState
+	lines  lineCheck
+	msg    Message
+
+	over  bool // leave the command loop
+	lost  bool // the client is gone: nothing to send or swallow
+	reset bool // end with a RST
+}
+
+func newSession(srv *Server, raw net.Conn, id int) *session {
+	s := &session{srv: srv, id: id, raw: raw}
+	s.attach(raw)
+	s.endTransaction()
+	return s
+}
+
+// attach makes nc what the session speaks over.
+func (s *session) attach(nc net.Conn) {
+	s.nc = nc
+	s.in = bufio.NewReaderSize(source{s}, inputBuffer)
+	s.r = smtpwire.NewReader(s.in)
+	s.w = smtpwire.NewWriter(nc)
+}
+
+// source is the session's connection as its reader sees it: replies that were
+// kept back go out before a read that may block.
+type source struct{ s *session }
+
+func (src source) Read(p []byte) (int, error) {
+	src.s.flush()
+	return src.s.nc.Read(p)
+}
+
+// flush sends what is kept back. That it failed does not matter: the client may
+// have sent commands before it went, and they are obeyed to the last one, so
+// that Messages tells all that a client can have achieved.
+func (s *session) flush() { _ = s.w.Flush() }
+
+// run holds the session from the handshake to the hanging up.
+func (s *session) run() {
+	defer s.hangUp()
+	if s.srv.config.TLS == ImplicitTLS {
+		s.startTLS()
+		if s.over {
+			return
+		}
+	}
+	s.turnedAway = true
+	s.answer("CONNECT", "", verdict{
+		reply:   "220 " + s.srv.config.Hostname + " ESMTP ready",
+		success: "220",
+		accept:  func(string) { s.turnedAway = false },
+	})
+	for !s.over {
+		if line, ok := s.readLine(); ok {
+			s.srv.log("C: %s", redact(line))
+			s.obey(line)
+		}
+	}
+}
+
+// startTLS shakes hands as the server. What was learnt before is forgotten
+// (RFC 3207, 4.2).
+func (s *session) startTLS() {
+	s.flush()
+	cfg, err := s.srv.serverTLSConfig()
+	if err == nil {
+		nc := tls.Server(s.raw, cfg)
+		if err = nc.Handshake(); err == nil {
+			s.srv.log("-- TLS")
+			s.attach(nc)
+			s.encrypted, s.greeted, s.offered = true, false, nil
+			s.authenticated, s.user = false, ""
+			s.endTransaction()
+			return
+		}
+	}
+	s.srv.log("-- TLS failed: %v", err)
+	s.over, s.lost = true, true
+}
+
+// hangUp sends what is left and closes. Closing a socket with unread input
+// would destroy replies on their way, so input is swallowed until the client
+// closes too, or the server is closed.
+func (s *session) hangUp() {
+	defer s.raw.Close()
+	if !s.lost {
+		s.flush()
+	}
+	switch raw := s.raw.(type) {
+	case interface{ SetLinger(int) error }:
+		if s.reset {
+			_ = raw.SetLinger(0)
+			return
+		}
+	case *memConn:
+		if s.reset {
+			raw.reset()
+			return
+		}
+	}
+	if s.lost {
+		return
+	}
+	if nc, ok := s.nc.(*tls.Conn); ok {
+		_ = nc.CloseWrite()
+	}
+	if raw, ok := s.raw.(interface{ CloseWrite() error }); ok {
+		_ = raw.CloseWrite()
+		_, _ = io.Copy(io.Discard, s.raw)
+	}
+}
+
+// await counts a round trip if the session is about to wait for the client with
+// all of its input answered.
+func (s *session) await() {
+	if s.r.Buffered() == 0 && s.in.Buffered() == 0 && s.w.Buffered() > 0 {
+		s.srv.countRoundTrip()
+	}
+}
+
+// readLine reads a line of the client. Not ok means that the session is over.
+func (s *session) readLine() (line string, ok bool) {
+	s.await()
+	b, err := s.r.ReadLine(maxLine)
+	if err != nil {
+		s.breakOff(err)
+		return "", false
+	}
+	return string(b), true
+}
+
+// breakOff ends the session after an error of reading: with a reply when the
+// client left the grammar, since then the place in its input is lost.
+func (s *session) breakOff(err error) {
+	s.over = true
+	var syntax *smtpwire.SyntaxError
+	switch {
+	case !errors.As(err, &syntax):
+		s.lost = true
+	case s.r.Buffered() >= maxLine:
+		s.send(&Answer{Reply: s.reply(500, "5.5.2", "line too long")})
+	default:
+		s.send(&Answer{Reply: s.reply(554, "5.5.2", syntax.Reason)})
+	}
+}
+
+// verdict is what the server makes of a command.
+type verdict struct {
+	reply   string
+	success string             // how a reply begins that has the effect; "" is "2"
+	accept  func(reply string) // the effect, in front of the reply
+	after   func()             // what follows the reply
+	final   bool               // the server's own reply ends the session
+}
+
+// answer asks the Hook, gives its answer or the verdict's reply, and lets that
+// have its effect.
+func (s *session) answer(verb, line string, v verdict) {
+	a := s.ask(verb, line)
+	if a == nil {
+		a = &Answer{Reply: v.reply, Close: v.final}
+	}
+	if v.success == "" {
+		v.success = "2"
+	}
+	good := strings.HasPrefix(a.Reply, v.success)
+	if good && v.accept != nil {
+		v.accept(a.Reply)
+	}
+	s.send(a)
+	if good && v.after != nil && !s.over {
+		v.after()
+	}
+}
+
+// ask calls the Hook.
+func (s *session) ask(verb, line string) *Answer {
+	if s.srv.config.Hook == nil {
+		return nil
+	}
+	return s.srv.config.Hook(Command{
+		Session: s.id,
+		Verb:    verb,
+		Line:    line,
+		TLS:     s.encrypted,
+		Message: s.msg.clone(),
+	})
+}
+
+// send does what an Answer says.
+func (s *session) send(a *Answer) {
+	if a.Delay > 0 {
+		s.flush()
+		timer := time.NewTimer(a.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-s.srv.done:
+			s.over = true
+		}
+	}
+	if a.Reply != "" {
+		for line := range strings.SplitSeq(a.Reply, "\n") {
+			s.srv.log("S: %s", line)
+			s.w.Data([]byte(line + "\r\n"))
+		}
+	}
+	if len(a.Raw) > 0 {
+		s.srv.log("S> %q", a.Raw)
+		s.w.Data(a.Raw)
+	}
+	if a.Close {
+		s.over, s.reset = true, a.Reset
+	}
+}

@@ -1,0 +1,399 @@
+package submission
+
+import (
+	"fmt"
+
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+// window is how many octets of commands may be unanswered. The buffers of both
+// sides hold that much, so that neither can block the other while it writes
+// (RFC 2920, 3.1).
+const window = 4096
+
+// cursor walks the commands of an envelope in order: RSET when a transaction
+// was left half done, MAIL, RCPT for each recipient that can be asked for, DATA.
+type cursor struct {
+	stage Stage
+	rcpt  int
+	done  bool
+}
+
+func (t *Transaction) first() cursor {
+	if t.s.dirty {
+		return cursor{stage: StageReset}
+	}
+	return cursor{stage: StageMail}
+}
+
+// next returns the cursor behind at.
+func (t *Transaction) next(at cursor) cursor {
+	switch at.stage {
+	case StageReset:
+		return cursor{stage: StageMail}
+	case StageMail:
+		at = cursor{stage: StageRcpt, rcpt: -1}
+		fallthrough
+	case StageRcpt:
+		for at.rcpt++; at.rcpt < len(t.env.To); at.rcpt++ {
+			if t.plan.bad == nil || t.plan.bad[at.rcpt] == nil {
+				return at
+			}
+		}
+		return cursor{stage: StageData, done: t.bdat}
+	}
+	return cursor{done: true}
+}
+
+// start gets a session where there is none and runs the envelope on it. whole
+// says that the message is held back whole. On a session of the pool that turns
+// out to be dead, and only then, it starts again on a fresh one, once.
+func (t *Transaction) start(whole bool) error {
+	for retried := false; ; retried = true {
+		reused, err := t.take(retried)
+		if err != nil {
+			return err
+		}
+		err = t.declare(whole)
+		if err == nil {
+			err = t.envelope()
+		}
+		if err == nil {
+			break
+		}
+		if t.err != nil {
+			return err
+		}
+		if e := err.(*SendError); !reused || retried || !e.again || t.ctx.Err() != nil {
+			return t.over(e)
+		}
+		t.release()
+	}
+	t.s.c.messageBegins()
+	if !whole {
+		t.state = txStreaming
+	}
+	return nil
+}
+
+// take gets a session from the pool for a transaction that has none.
+func (t *Transaction) take(fresh bool) (reused bool, err error) {
+	if t.pool == nil {
+		return false, nil
+	}
+	if t.s, reused, err = t.pool.take(t.ctx, fresh); err != nil {
+		return false, t.over(t.undialed(err))
+	}
+	t.s.open = t
+	t.s.c.begin(t.ctx)
+	if err := t.plan.check(t.s.ext, t.s.tls != nil); err != nil {
+		return false, t.refuse(err)
+	}
+	t.clearRcpts()
+	return reused, nil
+}
+
+// declare decides what MAIL says of the message and whether DATA or BDAT
+// carries it, and writes the MAIL line.
+func (t *Transaction) declare(whole bool) error {
+	ext, body, eight := t.s.ext, t.env.Body, has8Bit(t.mem.hold)
+	size := t.env.Size
+	known := int64(len(t.mem.hold))
+	if t.enc.Open() {
+		known += 2
+	}
+	if whole {
+		size = known
+	}
+	limit, sized := ext.Size()
+	if t.limit = limit; limit > 0 && max(size, known) > limit {
+		return t.refuse(tooLarge(max(size, known), limit))
+	}
+	if !sized {
+		size = 0
+	}
+	if body == "" && (eight || !whole) && ext.Has(ext8BitMIME) {
+		body = Body8BitMIME
+	}
+	t.seven = body == "" || body == Body7Bit
+	if t.seven && eight {
+		if body == Body7Bit {
+			return t.refuse(&SenderError{Addr: t.plan.from, Err: fmt.Errorf("an octet above 0x7f in a message that Envelope.Body says is %s", Body7Bit)})
+		}
+		return t.refuse(&SenderError{Addr: t.plan.from, Err: unsupported(ext8BitMIME, "an octet above 0x7f")})
+	}
+	if body == Body7Bit && !ext.Has(ext8BitMIME) {
+		body = ""
+	}
+	t.bdat = ext.Has(extChunking)
+	t.mem.mail = t.plan.appendMail(t.mem.mail[:0], size, body)
+	return nil
+}
+
+// envelope runs the commands in batches: all of a batch are written before its
+// first reply is read, and all its replies are read and matched by count. nil
+// means that the message may follow. Other errors than *SendError do not occur.
+func (t *Transaction) envelope() error {
+	c := t.s.c
+	if t.pool == nil { // else it was looked at just now
+		if err := c.idle(StageMail); err != nil {
+			return t.loss(StageMail, err)
+		}
+	}
+	write, read := t.first(), t.first()
+	for !read.done {
+		octets := 0
+		for !write.done {
+			line := t.command(write)
+			if t.ends(octets, len(line)+2, write) {
+				break
+			}
+			if err := c.line(line); err != nil {
+				return &SendError{Stage: write.stage, Err: err}
+			}
+			octets += len(line) + 2
+			write = t.next(write)
+		}
+		c.flush()
+		last := read.stage
+		for read != write {
+			if err := t.hear(read); err != nil {
+				return err
+			}
+			last, read = read.stage, t.next(read)
+		}
+		if err := c.settled(last); err != nil {
+			return t.loss(last, err)
+		}
+		if t.mail != nil || write.stage == StageData && !t.deliverable() {
+			return t.refused()
+		}
+	}
+	return nil
+}
+
+// ends is the rule for where a batch ends: whether it has to be answered before
+// a command of n octets goes out behind octets of it.
+func (t *Transaction) ends(octets, n int, at cursor) bool {
+	switch {
+	case octets == 0:
+		return false
+	case !t.s.ext.Has(extPipelining):
+		return true
+	case at.stage == StageData && !t.env.Partial && len(t.env.To) > 1:
+		return true // a 354 after a refused RCPT could only be undone by closing
+	}
+	return octets+n > window
+}
+
+// command writes the line of a cursor, without its CRLF, into memory that the
+// next call uses again.
+func (t *Transaction) command(at cursor) []byte {
+	m := t.mem
+	switch at.stage {
+	case StageReset:
+		m.line = append(m.line[:0], "RSET"...)
+	case StageMail:
+		return m.mail
+	case StageRcpt:
+		m.line = t.plan.appendRcpt(m.line[:0], at.rcpt)
+	case StageData:
+		m.line = append(m.line[:0], "DATA"...)
+	}
+	return m.line
+}
+
+// hear reads the reply to one command. An error means that the session is
+// over; a refusal is only noted.
+func (t *Transaction) hear(at cursor) error {
+	c, limit := t.s.c, t.cfg.Timeouts.Command
+	if at.stage == StageData {
+		limit = t.cfg.Timeouts.DataInit
+	}
+	r, err := c.reply(at.stage, limit)
+	if err != nil {
+		return t.loss(at.stage, err)
+	}
+	if at.stage == StageRcpt {
+		t.rcpts[at.rcpt].Reply = c.public(r)
+	}
+	switch class := r.Code / 100; {
+	case r.Code == codeClosing:
+		return t.loss(at.stage, c.err)
+	case class == 3 && at.stage == StageData:
+		return t.goAhead()
+	case class == 3, class == 2 && at.stage == StageData:
+		return t.loss(at.stage, c.breakUp(&ProtocolError{Stage: at.stage, Text: "unexpected " + c.public(r).String()}))
+	case class == 2:
+		t.accepted(at)
+	default:
+		return t.noted(at, r)
+	}
+	return nil
+}
+
+// accepted notes a 2yz.
+func (t *Transaction) accepted(at cursor) {
+	switch at.stage {
+	case StageReset:
+		t.s.dirty = false
+	case StageMail:
+		t.s.dirty = true // until the message is through
+	case StageRcpt:
+		t.s.dirty = true
+		t.rcpts[at.rcpt].Status = Sent // unless something fails later
+	}
+}
+
+// noted notes a refusal.
+func (t *Transaction) noted(at cursor, r smtpwire.Reply) error {
+	c := t.s.c
+	reply := c.public(r)
+	switch at.stage {
+	case StageReset:
+		// A server that cannot forget cannot be trusted with the next message.
+		return t.loss(at.stage, c.breakUp(&linkError{stage: at.stage, text: "refused", err: fmt.Errorf("%v", reply), reply: &reply}))
+	case StageMail:
+		t.mail = &reply
+	case StageRcpt:
+		if !temporaryRcpt(reply) {
+			t.rcpts[at.rcpt].Status = Invalid
+		}
+	case StageData:
+		t.data = &reply
+		c.settled(StageData)
+		return t.refused()
+	}
+	return nil
+}
+
+// goAhead hears the 354. When there is nobody to deliver to, the message that
+// the server waits for is an empty one (RFC 2920, 3.1).
+func (t *Transaction) goAhead() error {
+	c := t.s.c
+	if err := c.settled(StageData); err != nil {
+		return t.loss(StageData, err)
+	}
+	if t.deliverable() {
+		t.s.dirty = false
+		return nil
+	}
+	if t.anyAccepted() {
+		// MAIL was refused, yet recipients were taken: even an empty message
+		// might reach them.
+		c.breakUp(&ProtocolError{Stage: StageData, Text: "354 after a refused MAIL"})
+		return t.refused()
+	}
+	c.w.Data([]byte(".\r\n"))
+	c.flush()
+	if _, err := c.reply(StageFinal, t.cfg.Timeouts.DataFinal); err == nil {
+		t.s.dirty = false
+		c.settled(StageFinal)
+	}
+	return t.refused()
+}
+
+// deliverable reports whether the replies so far let the message go out.
+func (t *Transaction) deliverable() bool {
+	if t.mail != nil || !t.anyAccepted() {
+		return false
+	}
+	return t.env.Partial || t.firstRefusal() == nil
+}
+
+func (t *Transaction) anyAccepted() bool {
+	for i := range t.rcpts {
+		if t.rcpts[i].Status == Sent {
+			return true
+		}
+	}
+	return false
+}
+
+// refusedRcpt reports whether the server refused recipient i.
+func (t *Transaction) refusedRcpt(i int) bool {
+	return t.rcpts[i].Reply.Code >= 400 && t.rcpts[i].Reply.Code != codeClosing
+}
+
+func (t *Transaction) firstRefusal() *Reply {
+	for i := range t.rcpts {
+		if t.refusedRcpt(i) {
+			return &t.rcpts[i].Reply
+		}
+	}
+	return nil
+}
+
+// refusals lists what was refused so far, the sender first.
+func (t *Transaction) refusals() []error {
+	var errs []error
+	if t.mail != nil {
+		errs = append(errs, &SenderError{Addr: t.plan.from, Reply: t.mail})
+	}
+	for i := range t.rcpts {
+		if t.plan.bad != nil && t.plan.bad[i] != nil {
+			errs = append(errs, t.plan.bad[i])
+		} else if t.refusedRcpt(i) && t.mail == nil {
+			errs = append(errs, &AddressError{Addr: t.rcpts[i].Addr, Reply: &t.rcpts[i].Reply})
+		}
+	}
+	return errs
+}
+
+// refused is the error of an envelope that the server did not take, naming the
+// first refusal that stopped it.
+func (t *Transaction) refused() error {
+	e := &SendError{Stage: StageRcpt, Reply: t.firstRefusal(), Err: join(t.refusals()...)}
+	switch {
+	case t.mail != nil:
+		e.Stage, e.Reply = StageMail, t.mail
+	case t.data != nil && t.deliverable():
+		e.Stage, e.Reply = StageData, t.data
+	}
+	return e
+}
+
+// loss is the error of a session that ended at stage. What the server refused
+// before it stays what the caller sees first.
+func (t *Transaction) loss(stage Stage, err error) *SendError {
+	e := &SendError{Stage: stage, Err: err}
+	if link, ok := err.(*linkError); ok {
+		e.Reply = link.reply
+		// Nothing of this message was answered: a fresh session may take it.
+		e.again = (stage == StageMail || stage == StageReset) && !link.late()
+	}
+	if refusals := t.refusals(); refusals != nil {
+		if t.mail != nil || !t.env.Partial {
+			e = t.refused().(*SendError)
+		}
+		e.Err = join(append(refusals, err)...)
+	}
+	return e
+}
+
+// lost is loss, with the transaction over.
+func (t *Transaction) lost(stage Stage, err error) error { return t.over(t.loss(stage, err)) }
+
+// refuse ends a transaction that asks for what cannot be had; nothing was sent.
+func (t *Transaction) refuse(err error) error {
+	t.clearRcpts()
+	e := &SendError{Stage: StageMail, Err: err}
+	if isType[*AddressError](err) || err == ErrNoRecipients {
+		e.Stage = StageRcpt
+	}
+	return t.over(e)
+}
+
+// undialed is the error of a message for which there was no session.
+func (t *Transaction) undialed(err error) *SendError {
+	e := &SendError{Stage: StageDial, Err: err}
+	switch err := err.(type) {
+	case *ConnectError:
+		e.Stage, e.Reply = err.Stage, err.Reply
+	case *TLSError:
+		e.Stage = StageTLS
+	case *AuthError:
+		e.Stage, e.Reply = StageAuth, err.Reply
+	}
+	return e
+}

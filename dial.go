@@ -1,0 +1,143 @@
+package submission
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+
+	"golang.org/x/net/proxy"
+)
+
+// Dialer makes raw connections, as *net.Dialer does. TLS is never its business.
+// It must be safe for concurrent use and obey the context.
+type Dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// newDialer returns the default dialer, bound to local when it is not empty.
+func newDialer(local string) (Dialer, error) {
+	d := new(net.Dialer)
+	if local == "" {
+		return d, nil
+	}
+	ap, err := netip.ParseAddrPort(local)
+	if err != nil {
+		ip, err := netip.ParseAddr(local)
+		if err != nil {
+			return nil, err
+		}
+		ap = netip.AddrPortFrom(ip, 0)
+	}
+	d.LocalAddr = net.TCPAddrFromAddrPort(ap)
+	return d, nil
+}
+
+// maxSOCKSField is the longest host, user name or password that the protocol
+// can carry, in octets (RFC 1928, 5; RFC 1929, 2).
+const maxSOCKSField = 255
+
+// SOCKS5 returns a Dialer that connects through the SOCKS5 proxy at proxyAddr,
+// "host:port" (RFC 1928). The proxy resolves the names. user, when not nil, holds
+// the credentials for it (RFC 1929), which travel in clear; nothing about the
+// user is sent otherwise. forward reaches the proxy; nil uses net.Dialer.
+func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error) {
+	if _, _, err := net.SplitHostPort(proxyAddr); err != nil {
+		return nil, &OptionError{"proxyAddr", err}
+	}
+	if err := checkText(proxyAddr); err != nil {
+		return nil, &OptionError{"proxyAddr", err}
+	}
+	if user != nil {
+		password, _ := user.Password()
+		for _, field := range []string{user.Username(), password} {
+			if field == "" || len(field) > maxSOCKSField || checkText(field) != nil {
+				return nil, &OptionError{"user", errors.New("user name and password need 1 to 255 octets each, without control characters")}
+			}
+		}
+	}
+	if forward == nil {
+		forward = new(net.Dialer)
+	}
+	return &socksDialer{addr: proxyAddr, user: user, forward: forward}, nil
+}
+
+// socksDialer keeps the credentials behind a pointer, which prints as an address.
+type socksDialer struct {
+	addr    string
+	user    *url.Userinfo
+	forward Dialer
+}
+
+// DialContext asks the proxy for a connection and returns the raw connection to
+// the proxy, on which the server's octets follow.
+func (d *socksDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	var auth *proxy.Auth
+	if d.user != nil {
+		password, _ := d.user.Password()
+		auth = &proxy.Auth{User: d.user.Username(), Password: password}
+	}
+	link := &proxyLink{forward: d.forward}
+	p, err := proxy.SOCKS5("tcp", d.addr, auth, link)
+	if err != nil {
+		return nil, &proxyError{d.addr, err}
+	}
+	// What it returns wraps link.nc and adds only the proxy's bound address.
+	if _, err := p.(proxy.ContextDialer).DialContext(ctx, network, addr); err != nil {
+		if link.nc == nil {
+			return nil, err // the proxy itself was not reached
+		}
+		return nil, &proxyError{d.addr, err}
+	}
+	return link.nc, nil
+}
+
+// proxyLink remembers the connection that was made to the proxy.
+type proxyLink struct {
+	forward Dialer
+	nc      net.Conn
+}
+
+func (l *proxyLink) Dial(network, addr string) (net.Conn, error) {
+	return l.DialContext(context.Background(), network, addr)
+}
+
+func (l *proxyLink) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	nc, err := l.forward.DialContext(ctx, network, addr)
+	l.nc = nc
+	return nc, err
+}
+
+// proxyError marks a failure as the proxy's, for StageProxy.
+type proxyError struct {
+	proxy string
+	err   error
+}
+
+func (e *proxyError) Error() string { return "proxy " + e.proxy + ": " + e.err.Error() }
+func (e *proxyError) Unwrap() error { return e.err }
+
+// connect makes the raw connection to the server, within Timeouts.Dial.
+func (c *config) connect(ctx context.Context) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
+	defer cancel()
+	nc, err := c.Dialer.DialContext(limited, "tcp", c.addr())
+	if err == nil {
+		return nc, nil
+	}
+	e := &ConnectError{Addr: c.addr(), Stage: StageDial}
+	var p *proxyError
+	if errors.As(err, &p) {
+		e.Stage = StageProxy
+	}
+	switch {
+	case ctx.Err() != nil:
+		e.Err = givenUp(e.Stage, ctx)
+	case limited.Err() != nil:
+		e.Err = &linkError{stage: e.Stage, text: "no answer within " + c.Timeouts.Dial.String(), err: err}
+	default:
+		e.Err = &linkError{stage: e.Stage, err: err}
+	}
+	return nil, e
+}

@@ -1,0 +1,77 @@
+package submission
+
+// NullSender as Envelope.From sends MAIL FROM:<>, the reverse-path of reports
+// and automatic answers, to which nothing is ever returned.
+const NullSender = "<>"
+
+// Envelope says who a message is from, whom it goes to and what the server is
+// asked to do with it. It is checked as a whole before anything is sent;
+// nothing that is asked for here is dropped in silence when the server does not
+// offer it: the send fails with ErrUnsupported. The message itself is not part
+// of it, and no header field is read or written.
+type Envelope struct {
+	// From is the sender, "local@domain". Empty means Options.From.
+	From string
+	// To are the recipients, at least one. A recipient that stands twice is
+	// asked for twice.
+	To []Recipient
+	// Partial delivers to the recipients that were accepted although others
+	// were refused. Send then returns a *SendError with Outcome PartlySent
+	// beside the Result. Without it one refused recipient stops the message.
+	Partial bool
+	// DSN asks for delivery status notifications.
+	DSN DSN
+	// Body is the body type; empty finds out by looking at the octets.
+	Body BodyType
+	// UTF8 asks for SMTPUTF8 (RFC 6531), which a message whose header section
+	// holds UTF-8 needs. Addresses that need it ask for it by themselves.
+	UTF8 bool
+	// RequireTLS asks that the message travels over TLS on every hop (RFC 8689).
+	RequireTLS bool
+	// Submitter is who submitted the message, for AUTH= of RFC 4954, 5; "<>"
+	// means unknown. Empty sends nothing.
+	Submitter string
+	// Size is the size in octets to announce for a message that is too large
+	// to be held back (64 KiB); shorter ones are measured. 0 means unknown.
+	Size int64
+	// Params are further parameters of MAIL, "KEY" or "KEY=value". Their
+	// extension must be offered. What has a field of its own is refused here.
+	Params []string
+}
+
+// Recipient is one recipient of a message.
+type Recipient struct {
+	// Addr is "local@domain", or "Postmaster" alone.
+	Addr string
+	// Notify overrides Envelope.DSN.Notify; zero leaves it.
+	Notify Notify
+	// ORCPT is the original recipient (RFC 3461, 4.2), "type;address". An
+	// address without a type is of type rfc822, or utf-8 when it is not ASCII.
+	ORCPT string
+	// Params are further parameters of RCPT, as Envelope.Params.
+	Params []string
+}
+
+// To makes recipients of bare addresses.
+func To(addrs ...string) []Recipient {
+	list := make([]Recipient, len(addrs))
+	for i, addr := range addrs {
+		list[i].Addr = addr
+	}
+	return list
+}
+
+// BodyType is the value of the BODY parameter of MAIL.
+type BodyType string
+
+// The body types. Empty lets the client choose: 8BITMIME when an octet above
+// 0x7f is seen, or may be in the part of a long message not seen yet.
+const (
+	// Body7Bit promises that no octet is above 0x7f.
+	Body7Bit BodyType = "7BIT"
+	// Body8BitMIME allows octets above 0x7f in lines (RFC 6152).
+	Body8BitMIME BodyType = "8BITMIME"
+	// BodyBinaryMIME sends the octets verbatim, line endings untouched, in BDAT
+	// chunks (RFC 3030). The server must offer BINARYMIME and CHUNKING.
+	BodyBinaryMIME BodyType = "BINARYMIME"
+)

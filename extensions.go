@@ -1,0 +1,101 @@
+package submission
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Keywords of the extensions that this package acts on.
+const (
+	extPipelining = "PIPELINING" // RFC 2920
+	extSize       = "SIZE"       // RFC 1870
+	ext8BitMIME   = "8BITMIME"   // RFC 6152
+	extBinaryMIME = "BINARYMIME" // RFC 3030
+	extChunking   = "CHUNKING"   // RFC 3030
+	extSMTPUTF8   = "SMTPUTF8"   // RFC 6531
+	extDSN        = "DSN"        // RFC 3461
+	extAuth       = "AUTH"       // RFC 4954
+	extStartTLS   = "STARTTLS"   // RFC 3207
+	extRequireTLS = "REQUIRETLS" // RFC 8689
+)
+
+// Extensions is what a server offered in its reply to EHLO (RFC 5321, 4.1.1.1),
+// less what Options.Disable names. It never changes; a session gets a new one
+// with each EHLO. The zero value offers nothing, as a server greeted with HELO.
+type Extensions struct {
+	list []extension
+}
+
+type extension struct{ keyword, param string }
+
+// parseExtensions reads the lines of an EHLO reply behind the first, which
+// names the server. A keyword that stands twice counts once, the first; the
+// AUTH lines, and the old form "AUTH=LOGIN", are merged.
+func parseExtensions(lines, disable []string) Extensions {
+	var e Extensions
+	if len(lines) < 2 {
+		return e
+	}
+	for _, line := range lines[1:] {
+		keyword, param, _ := strings.Cut(strings.TrimSpace(line), " ")
+		keyword = strings.ToUpper(keyword)
+		if first, ok := strings.CutPrefix(keyword, "AUTH="); ok {
+			keyword, param = extAuth, strings.TrimSpace(first+" "+param)
+		}
+		if keyword == "" || slices.ContainsFunc(disable, func(d string) bool { return strings.EqualFold(d, keyword) }) {
+			continue
+		}
+		param = strings.TrimSpace(param)
+		if i := e.index(keyword); i < 0 {
+			e.list = append(e.list, extension{keyword, param})
+		} else if keyword == extAuth {
+			e.list[i].param = strings.TrimSpace(e.list[i].param + " " + param)
+		}
+	}
+	return e
+}
+
+func (e Extensions) index(keyword string) int {
+	for i := range e.list {
+		if strings.EqualFold(e.list[i].keyword, keyword) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Has reports whether the server offers the extension. Case does not matter.
+func (e Extensions) Has(keyword string) bool { return e.index(keyword) >= 0 }
+
+// Param returns what stands behind the keyword, "" when nothing does; ok is
+// false when the extension is not offered.
+func (e Extensions) Param(keyword string) (param string, ok bool) {
+	if i := e.index(keyword); i >= 0 {
+		return e.list[i].param, true
+	}
+	return "", false
+}
+
+// Mechanisms returns the SASL mechanisms that AUTH lists, in upper case and in
+// the server's order, each once. The slice is the caller's.
+func (e Extensions) Mechanisms() []string {
+	param, _ := e.Param(extAuth)
+	var list []string
+	for m := range strings.FieldsSeq(param) {
+		if m = strings.ToUpper(m); !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// Size returns the largest message the server takes, in octets; 0 means that
+// it names no limit (RFC 1870, 4). ok is false when SIZE is not offered.
+func (e Extensions) Size() (limit int64, ok bool) {
+	param, ok := e.Param(extSize)
+	if n, err := strconv.ParseInt(param, 10, 64); err == nil && n > 0 {
+		limit = n
+	}
+	return limit, ok
+}

@@ -1,0 +1,130 @@
+package submission
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Reply is one reply of the server (RFC 5321, 4.2). The zero Reply means that
+// the server said nothing.
+type Reply struct {
+	// Code is the three-digit reply code, 0 in the zero Reply.
+	Code int
+	// Enhanced is the status code of RFC 3463 that begins the text. It is zero
+	// when there is none or when its class contradicts Code.
+	Enhanced EnhancedCode
+	// Lines holds the text of each line as the server sent it, the code and the
+	// separator behind it taken off, an enhanced code left in. It may hold
+	// any octet but CR and LF: print String, not Lines.
+	Lines []string
+}
+
+// String returns the reply on one line: code, then the texts joined by "; ".
+// Control characters, invisible characters and octets that are no UTF-8 are
+// escaped, so that it is safe to print on a terminal or into a log.
+func (r Reply) String() string {
+	if r.Code == 0 {
+		return "no reply"
+	}
+	var b strings.Builder
+	b.WriteString(strconv.Itoa(r.Code))
+	for i, line := range r.Lines {
+		if i > 0 {
+			b.WriteString(";")
+		}
+		if line != "" {
+			b.WriteByte(' ')
+			escape(&b, line)
+		}
+	}
+	return b.String()
+}
+
+// Temporary reports whether the code is 4yz: the same command may succeed later.
+// A 552 in answer to RCPT is temporary too (RFC 5321, 4.5.3.1.10), which a
+// Reply alone cannot know: ask AddressError.Temporary.
+func (r Reply) Temporary() bool { return r.Code/100 == 4 }
+
+// Permanent reports whether the code is 5yz.
+func (r Reply) Permanent() bool { return r.Code/100 == 5 }
+
+// EnhancedCode is a status code of RFC 3463: class, subject, detail.
+type EnhancedCode [3]int
+
+// String returns the code with dots, "" for the zero code.
+func (e EnhancedCode) String() string {
+	if e == (EnhancedCode{}) {
+		return ""
+	}
+	return strconv.Itoa(e[0]) + "." + strconv.Itoa(e[1]) + "." + strconv.Itoa(e[2])
+}
+
+// makeReply makes a Reply of the joined texts of its lines.
+func makeReply(code int, text string) Reply {
+	return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: strings.Split(text, "\n")}
+}
+
+// parseEnhanced reads the enhanced code at the start of text. One whose class
+// is not the reply's is worth nothing (RFC 2034, 4) and yields zero.
+func parseEnhanced(code int, text string) EnhancedCode {
+	var e EnhancedCode
+	for i := range e {
+		digits := 0
+		for digits < len(text) && digits < 3 && '0' <= text[digits] && text[digits] <= '9' {
+			e[i] = e[i]*10 + int(text[digits]-'0')
+			digits++
+		}
+		if digits == 0 {
+			return EnhancedCode{}
+		}
+		text = text[digits:]
+		if i < 2 {
+			if text == "" || text[0] != '.' {
+				return EnhancedCode{}
+			}
+			text = text[1:]
+		}
+	}
+	if text != "" && text[0] != ' ' && text[0] != '\n' || e[0] != code/100 {
+		return EnhancedCode{}
+	}
+	return e
+}
+
+// maxShown bounds the server's text in an error or a log line, in octets.
+const maxShown = 1 << 10
+
+// escape appends s with everything escaped that could act on a terminal, split
+// a log line or hide text.
+func escape(b *strings.Builder, s string) {
+	for i, r := range s {
+		switch {
+		case i >= maxShown:
+			b.WriteString("...")
+			return
+		case r == utf8.RuneError:
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				const hex = "0123456789abcdef"
+				b.WriteString(`\x`)
+				b.WriteByte(hex[s[i]>>4])
+				b.WriteByte(hex[s[i]&15])
+				continue
+			}
+			b.WriteRune(r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+}
+
+// escaped returns s as escape writes it.
+func escaped(s string) string {
+	var b strings.Builder
+	escape(&b, s)
+	return b.String()
+}

@@ -1,0 +1,373 @@
+package submission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+// Transaction is a mail transaction (RFC 5321, 3.3) that the caller feeds. It is
+// an io.Writer and io.ReaderFrom for the message; nothing but Commit ends the
+// message, so that what is cut short is never delivered. It holds back the first
+// 64 KiB: a shorter message reaches the server only at Commit. Every
+// Transaction must be committed or aborted. It is not safe for concurrent use.
+type Transaction struct {
+	ctx   context.Context
+	pool  *pool // where the session comes from, nil when it was given
+	s     *Session
+	cfg   *config
+	env   Envelope
+	plan  plan
+	mem   *memory
+	enc   smtpwire.Encoder
+	state txState
+	rcpts []RecipientResult
+	mail  *Reply // a refusal of MAIL
+	data  *Reply // a refusal of DATA
+
+	bdat   bool  // chunks instead of DATA
+	seven  bool  // an octet above 0x7f may not be sent
+	limit  int64 // the server's SIZE, 0 for none
+	octets int64 // canonical octets made so far
+	err    error // why it is over, for every call after
+}
+
+type txState uint8
+
+const (
+	txHolding   txState = iota // nothing was sent
+	txStreaming                // the envelope was accepted, octets flow
+	txOver
+)
+
+const (
+	// holdBack is how much of a message is kept before MAIL is sent, in octets.
+	// What fits is known whole: its size, its body type, and it can be sent again
+	// on another session.
+	holdBack = 64 << 10
+	// feedBlock is how much is encoded at a time; encoding at most triples it.
+	feedBlock = 8 << 10
+	// readBlock is how much is read from a source at a time.
+	readBlock = 32 << 10
+	// commitBlock is the most that is written together with the end of the
+	// message. More goes out before, where a failure is still a plain NotSent.
+	commitBlock = 16 << 10
+)
+
+// memory is what a message needs while it is on its way, used again for the next.
+type memory struct {
+	in    []byte // what was read from a source
+	hold  []byte // canonical octets held back; a chunk
+	out   []byte // octets in wire form
+	mail  []byte // the MAIL command
+	line  []byte // any other command
+	boxes []mailbox
+}
+
+func newMemory() any {
+	return &memory{
+		in:   make([]byte, readBlock),
+		hold: make([]byte, 0, holdBack+2*feedBlock),
+		out:  make([]byte, 0, holdBack+3*feedBlock),
+	}
+}
+
+// newTransaction checks the envelope as far as it can be without a server.
+func newTransaction(ctx context.Context, cfg *config, env Envelope) (*Transaction, error) {
+	t := &Transaction{ctx: ctx, cfg: cfg, env: env}
+	t.mem = cfg.memory.Get().(*memory)
+	t.plan.rcpts = t.mem.boxes
+	err := t.plan.parse(&t.env, cfg.From)
+	t.mem.boxes = t.plan.rcpts
+	t.rcpts = make([]RecipientResult, len(t.env.To))
+	t.clearRcpts()
+	if err == nil && ctx.Err() != nil {
+		err = givenUp(StageMail, ctx)
+	}
+	if err != nil {
+		return nil, t.refuse(err)
+	}
+	return t, nil
+}
+
+// clearRcpts begins the results anew.
+func (t *Transaction) clearRcpts() {
+	for i := range t.rcpts {
+		t.rcpts[i] = RecipientResult{Addr: t.env.To[i].Addr}
+		if t.plan.bad != nil && t.plan.bad[i] != nil {
+			t.rcpts[i].Status = Invalid
+		}
+	}
+}
+
+// Begin starts a transaction: it checks the envelope, also against what the
+// server offers, and sends nothing. ctx governs the transaction until it is
+// over. Errors are *SendError.
+func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
+	if err := s.ready(); err != nil {
+		return nil, &SendError{Stage: StageMail, Err: err}
+	}
+	t, err := newTransaction(ctx, s.cfg, env)
+	if err != nil {
+		return nil, err
+	}
+	t.s, s.open = s, t
+	s.c.begin(ctx)
+	if err := s.c.idle(StageMail); err != nil {
+		return nil, t.lost(StageMail, err)
+	}
+	if err := t.plan.check(s.ext, s.tls != nil); err != nil {
+		return nil, t.refuse(err)
+	}
+	t.clearRcpts()
+	return t, nil
+}
+
+// Send sends a message read from msg to its end. Line endings of any kind
+// become CRLF. When msg fails, nothing is delivered and the session is closed.
+// The error is a *SendError; with a partial envelope it may stand beside a
+// Result, with Outcome PartlySent.
+func (s *Session) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
+	t, err := s.Begin(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return t.read(msg)
+}
+
+// SendFunc is Send for a message that write produces. It is not buffered beyond
+// the first 64 KiB; an error of write, also a panic, keeps the message from
+// being delivered. The writer must not be used after write has returned.
+func (s *Session) SendFunc(ctx context.Context, env Envelope, write func(io.Writer) error) (*Result, error) {
+	t, err := s.Begin(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return t.call(write)
+}
+
+func (t *Transaction) read(msg io.Reader) (*Result, error) {
+	defer t.cut() // a source that panics
+	if _, err := t.ReadFrom(msg); err != nil {
+		return nil, t.err
+	}
+	return t.Commit()
+}
+
+func (t *Transaction) call(write func(io.Writer) error) (*Result, error) {
+	defer t.cut()
+	if err := write(writerOnly{t}); err != nil {
+		return nil, t.sourceFailed(err)
+	}
+	return t.Commit()
+}
+
+// writerOnly hides Commit and Abort from the writing function.
+type writerOnly struct{ t *Transaction }
+
+func (w writerOnly) Write(p []byte) (int, error)               { return w.t.Write(p) }
+func (w writerOnly) ReadFrom(r io.Reader) (n int64, err error) { return w.t.ReadFrom(r) }
+
+// Write adds message octets, in any line ending. An error is a *SendError and
+// final: the transaction is over.
+func (t *Transaction) Write(p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		if t.err != nil {
+			return n, t.err
+		}
+		block := p[n:min(n+feedBlock, len(p))]
+		if err := t.feed(block); err != nil {
+			return n, err
+		}
+		n += len(block)
+	}
+	return n, t.err
+}
+
+// ReadFrom adds the octets of r up to its end. A failure of r is final as well:
+// the connection is closed and nothing is delivered.
+func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
+	var n int64
+	for empty := 0; t.err == nil; {
+		if t.ctx.Err() != nil {
+			return n, t.abandon(givenUp(StageMessage, t.ctx))
+		}
+		buf := t.mem.in
+		got, err := r.Read(buf)
+		if got > 0 {
+			empty = 0
+			if m, err := t.Write(buf[:got]); err != nil {
+				return n + int64(m), err
+			}
+			n += int64(got)
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, t.sourceFailed(err)
+		}
+		if empty++; empty > 100 {
+			return n, t.sourceFailed(io.ErrNoProgress)
+		}
+	}
+	return n, t.err
+}
+
+// feed takes one block of the message.
+func (t *Transaction) feed(block []byte) error {
+	if t.state == txStreaming {
+		return t.stream(block)
+	}
+	t.mem.hold = t.encode(t.mem.hold, block)
+	t.octets = int64(len(t.mem.hold))
+	if len(t.mem.hold) <= holdBack {
+		return nil
+	}
+	if err := t.start(false); err != nil {
+		return err
+	}
+	if t.bdat {
+		t.mem.hold = slices.Grow(t.mem.hold, max(0, t.cfg.ChunkSize+3*feedBlock-len(t.mem.hold)))
+		return t.chunks()
+	}
+	t.mem.out = t.enc.Restuff(t.mem.out[:0], t.mem.hold)
+	t.mem.hold = t.mem.hold[:0]
+	return nil
+}
+
+// encode appends the canonical form of block, without dots; binary bodies are
+// left alone.
+func (t *Transaction) encode(dst, block []byte) []byte {
+	if t.env.Body == BodyBinaryMIME {
+		return append(dst, block...)
+	}
+	return t.enc.Append(dst, block)
+}
+
+// Commit ends the message and waits for the server's verdict. A nil error means
+// that the server accepted it for every recipient. Otherwise the error is a
+// *SendError, beside a Result when its Outcome is PartlySent.
+func (t *Transaction) Commit() (*Result, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	if t.state == txHolding {
+		if err := t.start(true); err != nil {
+			return nil, err
+		}
+	}
+	var r smtpwire.Reply
+	var err error
+	if t.bdat {
+		r, err = t.lastChunk()
+	} else {
+		r, err = t.dot()
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	return t.verdict(r, err)
+}
+
+// Abort gives the transaction up. A message of which octets were sent can only
+// be withheld by closing the connection; before that the session stays usable.
+// After Commit, and the second time, Abort does nothing: it is safe to defer.
+func (t *Transaction) Abort() error {
+	if t.state == txOver {
+		return nil
+	}
+	if t.state == txStreaming {
+		t.giveUp(ErrAborted)
+	} else {
+		t.over(&SendError{Stage: StageMessage, Err: ErrAborted})
+	}
+	return nil
+}
+
+// cut ends a transaction that its source left by a panic.
+func (t *Transaction) cut() {
+	if t.state != txOver {
+		t.sourceFailed(errors.New("the message source panicked"))
+	}
+}
+
+// sourceFailed ends a message that did not come whole.
+func (t *Transaction) sourceFailed(err error) error {
+	if t.err != nil {
+		return t.err // the source only hands on what Write told it
+	}
+	return t.abandon(fmt.Errorf("message source: %w", err))
+}
+
+// abandon ends a message that will not come whole, and its session.
+func (t *Transaction) abandon(why error) error {
+	if t.s == nil {
+		return t.over(&SendError{Stage: StageMessage, Err: why})
+	}
+	return t.giveUp(why)
+}
+
+// giveUp ends a message in the middle: without the final dot the server must
+// forget it, and only closing keeps it from being read on.
+func (t *Transaction) giveUp(why error) error {
+	t.s.c.breakUp(&linkError{stage: StageMessage, text: "message given up", err: why})
+	return t.over(&SendError{Stage: StageMessage, Err: why})
+}
+
+// over ends the transaction: err is what it says from now on. The session goes
+// back to where it came from, broken or not.
+func (t *Transaction) over(err *SendError) error {
+	t.state = txOver
+	if err != nil {
+		if err.Outcome != PartlySent && err.Outcome != Unknown {
+			t.unsend()
+		}
+		err.Recipients, err.partial = t.rcpts, t.env.Partial
+		t.err = err
+	} else {
+		t.err = &SendError{Stage: StageMail, Err: errors.New("the transaction is over")}
+	}
+	if t.mem != nil {
+		m := t.mem
+		t.mem = nil
+		if cap(m.hold) <= holdBack+16*feedBlock && cap(m.out) <= holdBack+16*feedBlock {
+			m.hold, m.out = m.hold[:0], m.out[:0]
+			clear(m.boxes)
+			t.cfg.memory.Put(m)
+		}
+	}
+	t.release()
+	if err == nil {
+		return nil
+	}
+	return err
+}
+
+// release lets go of the session.
+func (t *Transaction) release() {
+	s := t.s
+	if s == nil {
+		return
+	}
+	t.s = nil
+	s.open = nil
+	s.c.end()
+	if t.pool != nil {
+		t.pool.give(s)
+	}
+}
+
+// unsend: accepted recipients of a message that was not sent were not sent to.
+func (t *Transaction) unsend() {
+	for i := range t.rcpts {
+		if t.rcpts[i].Status == Sent {
+			t.rcpts[i].Status = Unsent
+		}
+	}
+}

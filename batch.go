@@ -76,12 +76,12 @@ func (t *Transaction) start(whole bool) error {
 	return nil
 }
 
-// take gets a session from the pool for a transaction that has none.
+// take gets a session from its source for a transaction that has none.
 func (t *Transaction) take(fresh bool) (reused bool, err error) {
-	if t.pool == nil {
+	if t.from == nil {
 		return false, nil
 	}
-	if t.s, reused, err = t.pool.take(t.ctx, fresh); err != nil {
+	if t.s, reused, err = t.from.take(t.ctx, fresh); err != nil {
 		return false, t.over(t.undialed(err))
 	}
 	t.s.open = t
@@ -135,7 +135,7 @@ func (t *Transaction) declare(whole bool) error {
 // means that the message may follow. Other errors than *SendError do not occur.
 func (t *Transaction) envelope() error {
 	c := t.s.c
-	if t.pool == nil { // else it was looked at just now
+	if t.from == nil { // else it was looked at just now
 		if err := c.idle(StageMail); err != nil {
 			return t.loss(StageMail, err)
 		}
@@ -308,92 +308,4 @@ func (t *Transaction) anyAccepted() bool {
 		}
 	}
 	return false
-}
-
-// refusedRcpt reports whether the server refused recipient i.
-func (t *Transaction) refusedRcpt(i int) bool {
-	return t.rcpts[i].Reply.Code >= 400 && t.rcpts[i].Reply.Code != codeClosing
-}
-
-func (t *Transaction) firstRefusal() *Reply {
-	for i := range t.rcpts {
-		if t.refusedRcpt(i) {
-			return &t.rcpts[i].Reply
-		}
-	}
-	return nil
-}
-
-// refusals lists what was refused so far, the sender first.
-func (t *Transaction) refusals() []error {
-	var errs []error
-	if t.mail != nil {
-		errs = append(errs, &SenderError{Addr: t.plan.from, Reply: t.mail})
-	}
-	for i := range t.rcpts {
-		if t.plan.bad != nil && t.plan.bad[i] != nil {
-			errs = append(errs, t.plan.bad[i])
-		} else if t.refusedRcpt(i) && t.mail == nil {
-			errs = append(errs, &AddressError{Addr: t.rcpts[i].Addr, Reply: &t.rcpts[i].Reply})
-		}
-	}
-	return errs
-}
-
-// refused is the error of an envelope that the server did not take, naming the
-// first refusal that stopped it.
-func (t *Transaction) refused() error {
-	e := &SendError{Stage: StageRcpt, Reply: t.firstRefusal(), Err: join(t.refusals()...)}
-	switch {
-	case t.mail != nil:
-		e.Stage, e.Reply = StageMail, t.mail
-	case t.data != nil && t.deliverable():
-		e.Stage, e.Reply = StageData, t.data
-	}
-	return e
-}
-
-// loss is the error of a session that ended at stage. What the server refused
-// before it stays what the caller sees first.
-func (t *Transaction) loss(stage Stage, err error) *SendError {
-	e := &SendError{Stage: stage, Err: err}
-	if link, ok := err.(*linkError); ok {
-		e.Reply = link.reply
-		// Nothing of this message was answered: a fresh session may take it.
-		e.again = (stage == StageMail || stage == StageReset) && !link.late()
-	}
-	if refusals := t.refusals(); refusals != nil {
-		if t.mail != nil || !t.env.Partial {
-			e = t.refused().(*SendError)
-		}
-		e.Err = join(append(refusals, err)...)
-	}
-	return e
-}
-
-// lost is loss, with the transaction over.
-func (t *Transaction) lost(stage Stage, err error) error { return t.over(t.loss(stage, err)) }
-
-// refuse ends a transaction that asks for what cannot be had; nothing was sent.
-func (t *Transaction) refuse(err error) error {
-	t.clearRcpts()
-	e := &SendError{Stage: StageMail, Err: err}
-	if isType[*AddressError](err) || err == ErrNoRecipients {
-		e.Stage = StageRcpt
-	}
-	return t.over(e)
-}
-
-// undialed is the error of a message for which there was no session.
-func (t *Transaction) undialed(err error) *SendError {
-	e := &SendError{Stage: StageDial, Err: err}
-	switch err := err.(type) {
-	case *ConnectError:
-		e.Stage, e.Reply = err.Stage, err.Reply
-	case *TLSError:
-		e.Stage = StageTLS
-	case *AuthError:
-		e.Stage, e.Reply = StageAuth, err.Reply
-	}
-	return e
 }

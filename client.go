@@ -73,7 +73,7 @@ func (c *Client) begin(ctx context.Context, env Envelope) (*Transaction, error) 
 	if err != nil {
 		return nil, err
 	}
-	t.pool = &c.pool
+	t.from = &c.pool
 	return t, nil
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -75,6 +73,9 @@ func (c *conn) upgrade(nc net.Conn) {
 	c.r = smtpwire.NewReader(nc)
 	c.w = smtpwire.NewWriter(nc)
 }
+
+// timeless takes the deadlines of the last stage off, before another stack reads.
+func (c *conn) timeless() { c.nc.SetDeadline(never) }
 
 // begin puts the connection under ctx until end: when ctx is done the raw
 // connection closes, so that the caller's giving up and a server that is slow
@@ -284,19 +285,6 @@ func (c *conn) write(p []byte) error {
 	return nil
 }
 
-// messageBegins and messageSent time a message for the trace.
-func (c *conn) messageBegins() { c.began = time.Now() }
-
-func (c *conn) messageSent(octets int64) {
-	took := time.Since(c.began)
-	if t := c.cfg.Trace; t != nil && t.MessageSent != nil {
-		t.MessageSent(octets, took)
-	}
-	if l := c.cfg.Logger; l != nil {
-		l.Debug("smtp message", "octets", octets, "took", took)
-	}
-}
-
 // exchange sends one command and reads its reply.
 func (c *conn) exchange(stage Stage, line string) (smtpwire.Reply, error) {
 	if err := c.idle(stage); err != nil {
@@ -330,45 +318,4 @@ func (c *conn) goodbye() {
 		c.nc.Close() // close_notify
 	}
 	c.close(nil)
-}
-
-// observed reports whether anyone looks at the protocol lines.
-func (c *conn) observed() bool { return c.cfg.Trace != nil || c.cfg.Logger != nil }
-
-func (c *conn) sent(line string) {
-	if t := c.cfg.Trace; t != nil && t.Sent != nil {
-		t.Sent(line)
-	}
-	if l := c.cfg.Logger; l != nil {
-		l.LogAttrs(context.Background(), slog.LevelDebug, "smtp sent", slog.String("line", line))
-	}
-}
-
-func (c *conn) received(r Reply) {
-	if t := c.cfg.Trace; t != nil && t.Received != nil {
-		t.Received(r)
-	}
-	if l := c.cfg.Logger; l != nil {
-		l.LogAttrs(context.Background(), slog.LevelDebug, "smtp received",
-			slog.Int("code", r.Code), slog.String("reply", r.String()))
-	}
-}
-
-// public turns a reply of the wire into one for the caller's eyes.
-func (c *conn) public(r smtpwire.Reply) Reply {
-	return makeReply(r.Code, c.scrub(string(r.Text)))
-}
-
-// minHidden is the shortest secret that is looked for outside of AUTH, in octets:
-// a shorter one would be found in any text by chance.
-const minHidden = 4
-
-// scrub takes the secrets of this session out of the server's words.
-func (c *conn) scrub(s string) string {
-	for _, secret := range c.secrets {
-		if (c.authing || len(secret) >= minHidden) && strings.Contains(s, secret) {
-			s = strings.ReplaceAll(s, secret, "***")
-		}
-	}
-	return s
 }

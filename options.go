@@ -7,14 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/idna"
 )
 
 // Options configure a Client or a Session. The zero value of every field is a
@@ -253,56 +249,4 @@ func (p *PoolOptions) complete() error {
 		p.MaxAge = time.Hour
 	}
 	return nil
-}
-
-// splitAddr splits "host", "host:port", "[v6]", "[v6]:port" and a bare IPv6
-// address; port is 0 when there is none.
-func splitAddr(addr string) (host string, port int, err error) {
-	if ip, err := netip.ParseAddr(addr); err == nil && ip.Is6() {
-		return addr, 0, nil
-	}
-	host = addr
-	if inner, ok := strings.CutPrefix(addr, "["); ok && strings.HasSuffix(inner, "]") {
-		host = strings.TrimSuffix(inner, "]")
-		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() {
-			return "", 0, fmt.Errorf("bad address %q", addr)
-		}
-		return host, 0, nil
-	}
-	if strings.Contains(addr, ":") {
-		h, p, err := net.SplitHostPort(addr)
-		if err != nil {
-			return "", 0, err
-		}
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, fmt.Errorf("bad port %q", p)
-		}
-		host, port = h, int(n)
-	}
-	return host, port, nil
-}
-
-// hostName checks a host for dialing and returns it in A-labels. It is wider
-// than a mail domain: names in private networks hold underscores.
-func hostName(host string) (string, error) {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return host, nil
-	}
-	if !isASCII(host) {
-		a, err := idna.Lookup.ToASCII(host)
-		if err != nil {
-			return "", fmt.Errorf("host %q: %w", host, err)
-		}
-		host = a
-	}
-	for i := range len(host) {
-		if c := host[i]; !isAlnum(c) && c != '-' && c != '_' && c != '.' {
-			return "", fmt.Errorf("host %q: %q is no character of a name", host, c)
-		}
-	}
-	if host == "" || len(host) > maxDomain {
-		return "", fmt.Errorf("bad host %q", host)
-	}
-	return host, nil
 }

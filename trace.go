@@ -1,7 +1,9 @@
 package submission
 
 import (
+	"context"
 	"crypto/tls"
+	"log/slog"
 	"time"
 )
 
@@ -24,4 +26,39 @@ type Trace struct {
 	MessageSent func(octets int64, took time.Duration)
 	// Closed: the session ended; nil after a QUIT of ours.
 	Closed func(err error)
+}
+
+// messageBegins and messageSent time a message for the trace.
+func (c *conn) messageBegins() { c.began = time.Now() }
+
+func (c *conn) messageSent(octets int64) {
+	took := time.Since(c.began)
+	if t := c.cfg.Trace; t != nil && t.MessageSent != nil {
+		t.MessageSent(octets, took)
+	}
+	if l := c.cfg.Logger; l != nil {
+		l.Debug("smtp message", "octets", octets, "took", took)
+	}
+}
+
+// observed reports whether anyone looks at the protocol lines.
+func (c *conn) observed() bool { return c.cfg.Trace != nil || c.cfg.Logger != nil }
+
+func (c *conn) sent(line string) {
+	if t := c.cfg.Trace; t != nil && t.Sent != nil {
+		t.Sent(line)
+	}
+	if l := c.cfg.Logger; l != nil {
+		l.LogAttrs(context.Background(), slog.LevelDebug, "smtp sent", slog.String("line", line))
+	}
+}
+
+func (c *conn) received(r Reply) {
+	if t := c.cfg.Trace; t != nil && t.Received != nil {
+		t.Received(r)
+	}
+	if l := c.cfg.Logger; l != nil {
+		l.LogAttrs(context.Background(), slog.LevelDebug, "smtp received",
+			slog.Int("code", r.Code), slog.String("reply", r.String()))
+	}
 }

@@ -17,7 +17,7 @@ import (
 // Transaction must be committed or aborted. It is not safe for concurrent use.
 type Transaction struct {
 	ctx   context.Context
-	pool  *pool // where the session comes from, nil when it was given
+	from  source // where the session comes from, nil when it was given
 	s     *Session
 	cfg   *config
 	env   Envelope
@@ -34,6 +34,14 @@ type Transaction struct {
 	limit  int64 // the server's SIZE, 0 for none
 	octets int64 // canonical octets made so far
 	err    error // why it is over, for every call after
+}
+
+// source lends sessions to transactions.
+type source interface {
+	// take waits for a session; fresh wants one that was never used.
+	take(ctx context.Context, fresh bool) (s *Session, reused bool, err error)
+	// give takes it back, whatever has become of it.
+	give(s *Session)
 }
 
 type txState uint8
@@ -57,24 +65,6 @@ const (
 	// message. More goes out before, where a failure is still a plain NotSent.
 	commitBlock = 16 << 10
 )
-
-// memory is what a message needs while it is on its way, used again for the next.
-type memory struct {
-	in    []byte // what was read from a source
-	hold  []byte // canonical octets held back; a chunk
-	out   []byte // octets in wire form
-	mail  []byte // the MAIL command
-	line  []byte // any other command
-	boxes []mailbox
-}
-
-func newMemory() any {
-	return &memory{
-		in:   make([]byte, readBlock),
-		hold: make([]byte, 0, holdBack+2*feedBlock),
-		out:  make([]byte, 0, holdBack+3*feedBlock),
-	}
-}
 
 // newTransaction checks the envelope as far as it can be without a server.
 func newTransaction(ctx context.Context, cfg *config, env Envelope) (*Transaction, error) {
@@ -102,52 +92,6 @@ func (t *Transaction) clearRcpts() {
 			t.rcpts[i].Status = Invalid
 		}
 	}
-}
-
-// Begin starts a transaction: it checks the envelope, also against what the
-// server offers, and sends nothing. ctx governs the transaction until it is
-// over. Errors are *SendError.
-func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
-	if err := s.ready(); err != nil {
-		return nil, &SendError{Stage: StageMail, Err: err}
-	}
-	t, err := newTransaction(ctx, s.cfg, env)
-	if err != nil {
-		return nil, err
-	}
-	t.s, s.open = s, t
-	s.c.begin(ctx)
-	if err := s.c.idle(StageMail); err != nil {
-		return nil, t.lost(StageMail, err)
-	}
-	if err := t.plan.check(s.ext, s.tls != nil); err != nil {
-		return nil, t.refuse(err)
-	}
-	t.clearRcpts()
-	return t, nil
-}
-
-// Send sends a message read from msg to its end. Line endings of any kind
-// become CRLF. When msg fails, nothing is delivered and the session is closed.
-// The error is a *SendError; with a partial envelope it may stand beside a
-// Result, with Outcome PartlySent.
-func (s *Session) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
-	t, err := s.Begin(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return t.read(msg)
-}
-
-// SendFunc is Send for a message that write produces. It is not buffered beyond
-// the first 64 KiB; an error of write, also a panic, keeps the message from
-// being delivered. The writer must not be used after write has returned.
-func (s *Session) SendFunc(ctx context.Context, env Envelope, write func(io.Writer) error) (*Result, error) {
-	t, err := s.Begin(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return t.call(write)
 }
 
 func (t *Transaction) read(msg io.Reader) (*Result, error) {
@@ -358,8 +302,8 @@ func (t *Transaction) release() {
 	t.s = nil
 	s.open = nil
 	s.c.end()
-	if t.pool != nil {
-		t.pool.give(s)
+	if t.from != nil {
+		t.from.give(s)
 	}
 }
 

@@ -1,0 +1,243 @@
+package submission
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+// newSession runs the handshake from top to bottom.
+func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, err error) {
+	s := &Session{c: newConn(cfg, nc), cfg: cfg, born: time.Now()}
+	c := s.c
+	c.begin(ctx)
+	defer func() {
+		if err != nil {
+			c.goodbye()
+		}
+		c.end()
+		if err == nil && c.err != nil { // cancelled at the very end
+			ready, err = nil, s.failed(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
+		}
+	}()
+	if t := cfg.Trace; t != nil && t.Connected != nil {
+		t.Connected(nc.RemoteAddr().Network(), cfg.addr(), false)
+	}
+	mode := cfg.TLS.on(cfg.port)
+	if t, ok := nc.(*tls.Conn); ok {
+		if err := s.adopt(ctx, t); err != nil {
+			return nil, err
+		}
+	} else if mode == TLSImplicit {
+		if err := s.secure(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.greet(); err != nil {
+		return nil, err
+	}
+	if err := s.hello(); err != nil {
+		return nil, err
+	}
+	if s.tls == nil && mode != TLSNone {
+		if err := s.startTLS(ctx, mode); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Auth != nil {
+		if err := s.authenticate(ctx, cfg.Auth); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// failed makes a ConnectError of a reply that refused or an error at stage.
+func (s *Session) failed(stage Stage, r smtpwire.Reply, err error) *ConnectError {
+	e := &ConnectError{Addr: s.cfg.addr(), Stage: stage, Err: err}
+	var link *linkError
+	if r.Code != 0 {
+		reply := s.c.public(r)
+		e.Reply = &reply
+	} else if errors.As(err, &link) {
+		e.Reply = link.reply
+	}
+	return e
+}
+
+// greet reads the greeting. Exactly 220 goes on (RFC 5321, 4.2).
+func (s *Session) greet() error {
+	r, err := s.c.reply(StageGreeting, s.cfg.Timeouts.Greeting)
+	if err == nil && r.Code == 220 {
+		return s.settle(StageGreeting)
+	}
+	if err == nil && r.Code < 400 {
+		err = s.c.breakUp(&ProtocolError{Stage: StageGreeting, Text: "unexpected " + s.c.public(r).String()})
+	}
+	e := s.failed(StageGreeting, r, err)
+	if s.tls == nil && err != nil {
+		e.Hint = s.cfg.clearHint()
+	}
+	return e
+}
+
+// settle is conn.settled with the error of a handshake.
+func (s *Session) settle(stage Stage) error {
+	if err := s.c.settled(stage); err != nil {
+		return s.failed(stage, smtpwire.Reply{}, err)
+	}
+	return nil
+}
+
+// hello sends EHLO, and HELO where the server knows no EHLO and nothing that
+// was asked for needs an extension.
+func (s *Session) hello() error {
+	name := s.cfg.local
+	if name == "" {
+		name = literal(s.c.raw.LocalAddr())
+	}
+	s.ext = Extensions{}
+	if !s.cfg.HELO {
+		r, err := s.c.exchange(StageHello, "EHLO "+name)
+		if err != nil {
+			return s.failed(StageHello, r, err)
+		}
+		if r.Code == 250 {
+			s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
+			return s.settle(StageHello)
+		}
+		if e := s.noHello(r); e != nil {
+			return e
+		}
+	}
+	r, err := s.c.exchange(StageHello, "HELO "+name)
+	if err == nil && r.Code == 250 {
+		return s.settle(StageHello)
+	}
+	return s.unexpected(StageHello, r, err)
+}
+
+// noHello says why HELO cannot stand in for an EHLO that was refused with r, nil
+// when it can.
+func (s *Session) noHello(r smtpwire.Reply) error {
+	if !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
+		return s.unexpected(StageHello, r, nil)
+	}
+	mode := s.cfg.TLS.on(s.cfg.port)
+	if s.cfg.Auth != nil || s.tls == nil && (mode == TLSStartTLS) {
+		return s.failed(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
+	}
+	return nil
+}
+
+// unexpected is the error for a reply that does not go on: a refusal as it is,
+// anything else as a breach of the protocol.
+func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) error {
+	if err == nil && r.Code < 400 {
+		err = s.c.breakUp(&ProtocolError{Stage: stage, Text: "unexpected " + s.c.public(r).String()})
+	}
+	return s.failed(stage, r, err)
+}
+
+// literal is the address literal of a local address (RFC 5321, 4.1.3).
+func literal(addr net.Addr) string {
+	ip := netip.IPv6Unspecified()
+	if ap, err := netip.ParseAddrPort(addr.String()); err == nil {
+		ip = ap.Addr().Unmap().WithZone("")
+	} else {
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1}) // a pipe: this machine
+	}
+	if ip.Is4() {
+		return "[" + ip.String() + "]"
+	}
+	return "[IPv6:" + ip.String() + "]"
+}
+
+// startTLS runs STARTTLS and EHLO again (RFC 3207, 4).
+func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
+	if !s.ext.Has(extStartTLS) {
+		if mode == TLSOpportunistic {
+			return nil
+		}
+		e := s.failed(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
+		e.Hint = "if the server is not meant to have TLS, say so with TLSNone"
+		return e
+	}
+	r, err := s.c.exchange(StageStartTLS, "STARTTLS")
+	if err != nil || r.Code != 220 {
+		refused := err == nil && r.Code >= 400 && s.c.usable()
+		if refused && mode == TLSOpportunistic {
+			return s.settle(StageStartTLS)
+		}
+		return s.unexpected(StageStartTLS, r, err)
+	}
+	// Octets behind the 220 were sent before the handshake, by anyone: an
+	// attacker who puts replies there must not be believed under TLS.
+	if s.c.r.Buffered() > 0 {
+		return s.failed(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
+			Stage: StageStartTLS, Text: "octets behind the reply to STARTTLS, perhaps injected by an attacker"}))
+	}
+	if err := s.secure(ctx); err != nil {
+		return err
+	}
+	return s.hello()
+}
+
+// secure puts TLS on the connection, now, so that a certificate that is not
+// trusted is an error of its own.
+func (s *Session) secure(ctx context.Context) error {
+	c := s.c
+	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.TLS)
+	defer cancel()
+	c.timeless()
+	nc, st, err := s.cfg.handshake(limited, c.nc)
+	if err != nil {
+		if limited.Err() != nil && ctx.Err() == nil {
+			err = os.ErrDeadlineExceeded
+		}
+		if linkLost(err) || ctx.Err() != nil {
+			err = c.cause(StageTLS, err, s.cfg.Timeouts.TLS)
+		}
+		return s.cfg.tlsError(c.breakUp(err))
+	}
+	c.upgrade(nc)
+	s.secured(st)
+	return nil
+}
+
+// linkLost tells a connection that failed from a handshake that did: an alert
+// of either side is a *net.OpError too.
+func linkLost(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "read" || op.Op == "write"
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// adopt takes a TLS connection that the caller made.
+func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
+	if err := t.HandshakeContext(ctx); err != nil {
+		return s.cfg.tlsError(s.c.breakUp(err))
+	}
+	s.secured(t.ConnectionState())
+	return nil
+}
+
+func (s *Session) secured(st tls.ConnectionState) {
+	s.tls, s.verified = &st, s.cfg.verified(st)
+	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
+		t.TLSDone(st)
+	}
+}

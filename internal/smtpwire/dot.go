@@ -9,7 +9,11 @@ import (
 // stay in the first cache level between the passes over it.
 const scanBlock = 8 << 10
 
-var crOctet = []byte{'\r'}
+var (
+	cr      = []byte("\r")
+	lf      = []byte("\n")
+	dotLine = []byte(".\r\n")
+)
 
 // Encoder turns message octets into canonical lines: CRLF, LF and CR each end
 // a line and go out as CRLF, so that no bare CR or LF is ever sent (RFC 5321,
@@ -25,90 +29,85 @@ type Encoder struct {
 
 // Append appends the encoded form of src to dst.
 func (e *Encoder) Append(dst, src []byte) []byte {
-	if e.cr && len(src) > 0 {
-		e.cr = false
-		if src[0] == '\n' {
-			src = src[1:]
-		}
-	}
 	for len(src) > 0 {
-		block := src[:min(len(src), scanBlock)]
-		if e.clean(block) {
-			dst = append(dst, block...)
-			e.mid = block[len(block)-1] != '\n'
-		} else {
-			dst = e.appendLines(dst, block)
-			if e.cr && len(block) < len(src) && src[len(block)] == '\n' {
-				// The pair straddles two blocks.
-				block = src[:len(block)+1]
-				e.cr = false
-			} else if len(block) < len(src) {
-				e.cr = false
-			}
+		n := min(len(src), scanBlock)
+		if e.cr {
+			n = 1 // an LF here belongs to the CR before it
+		} else if n > 1 && src[n-1] == '\r' {
+			n-- // stays with its LF
 		}
-		src = src[len(block):]
+		dst = e.appendBlock(dst, src[:n])
+		src = src[n:]
 	}
 	return dst
 }
 
-// clean reports whether block goes out as it is: every LF stands behind a CR,
-// every CR before an LF, and no line begins with a dot that must be doubled.
-// One vector count of the CRs and one search a line settle it.
-func (e *Encoder) clean(block []byte) bool {
-	if e.Stuff && !e.mid && block[0] == '.' {
-		return false
+// appendBlock encodes block line by line, and once more octet by octet if a
+// bare CR turns up.
+func (e *Encoder) appendBlock(dst, block []byte) []byte {
+	if !e.cr {
+		before := *e
+		out, pairs := e.appendLines(dst, block)
+		if pairs == bytes.Count(block, cr) {
+			return out
+		}
+		*e = before
 	}
-	lines := 0
-	for i := 0; i < len(block); {
-		j := bytes.IndexByte(block[i:], '\n')
-		if j < 0 {
-			break
-		}
-		if j == 0 || block[i+j-1] != '\r' {
-			return false
-		}
-		lines++
-		i += j + 1
-		if e.Stuff && i < len(block) && block[i] == '.' {
-			return false
-		}
-	}
-	return bytes.Count(block, crOctet) == lines
+	return e.appendOctets(dst, block)
 }
 
-// appendLines encodes block line by line.
-func (e *Encoder) appendLines(dst, block []byte) []byte {
-	lf := -1 // where the next LF stands; searched again once it is passed
-	for i := 0; i < len(block); {
-		if lf < i {
-			if lf = bytes.IndexByte(block[i:], '\n'); lf < 0 {
-				lf = len(block)
-			} else {
-				lf += i
-			}
-		}
-		end := lf
-		if j := bytes.IndexByte(block[i:lf], '\r'); j >= 0 {
-			end = i + j
-		}
-		if e.Stuff && !e.mid && end > i && block[i] == '.' {
+// appendLines encodes a block in which LF alone ends a line, with or without a
+// CR before it. It returns how many had one: all CRs of the block, or the
+// result is wrong. What goes out as it is is copied in one piece.
+func (e *Encoder) appendLines(dst, block []byte) (out []byte, pairs int) {
+	piece := 0 // where what is not copied yet begins
+	width := 0
+	for i := 0; i < len(block); i++ {
+		if block[i] == '.' && e.Stuff && !e.mid {
+			dst = append(dst, block[piece:i]...)
 			dst = append(dst, '.')
+			piece = i
 			e.Dots++
 		}
-		dst = append(dst, block[i:end]...)
-		if end == len(block) {
-			e.mid = true
-			return dst
-		}
-		dst = append(dst, '\r', '\n')
-		e.mid = false
-		i = end + 1
-		if block[end] == '\r' {
-			if i == len(block) {
-				e.cr = true
-			} else if block[i] == '\n' {
-				i++
+		// Most lines are as long as the one before. Going on from that length and
+		// not from the result lets the processor search two lines at once.
+		if j := bytes.IndexByte(block[i:], '\n'); j != width {
+			if j < 0 {
+				e.mid = true
+				break
 			}
+			width = j
+		}
+		i += width
+		e.mid = false
+		if i > 0 && block[i-1] == '\r' {
+			pairs++
+			continue
+		}
+		dst = append(dst, block[piece:i]...)
+		dst = append(dst, '\r')
+		piece = i
+	}
+	return append(dst, block[piece:]...), pairs
+}
+
+// appendOctets encodes any octets.
+func (e *Encoder) appendOctets(dst, block []byte) []byte {
+	for _, c := range block {
+		paired := e.cr && c == '\n'
+		e.cr = c == '\r'
+		switch {
+		case paired:
+		case c == '\r', c == '\n':
+			dst = append(dst, '\r', '\n')
+			e.mid = false
+		default:
+			if e.Stuff && !e.mid && c == '.' {
+				dst = append(dst, '.')
+				e.Dots++
+			}
+			dst = append(dst, c)
+			e.mid = true
 		}
 	}
 	return dst
@@ -128,7 +127,8 @@ func (e *Encoder) Restuff(dst, canonical []byte) []byte {
 func (e *Encoder) Open() bool { return e.mid }
 
 // AppendEnd appends what ends the message: the CRLF that its last line lacks
-// and, with Stuff, the dot line. An empty message is the dot line alone.
+// and, with Stuff, the dot line. An empty message is the dot line alone. The
+// Encoder then stands at the start of another message, with Dots at 0.
 func (e *Encoder) AppendEnd(dst []byte) []byte {
 	if e.mid {
 		dst = append(dst, '\r', '\n')
@@ -146,54 +146,49 @@ func (e *Encoder) AppendEnd(dst []byte) []byte {
 // so that the stream stays in step.
 func (r *Reader) ReadDots(w io.Writer) error {
 	var werr error
-	put := func(p []byte) {
-		if werr == nil && len(p) > 0 {
-			_, werr = w.Write(p)
-		}
-	}
 	for start := true; ; {
-		// At the start of a line three octets tell a dot line from a dot.
-		for n := r.Buffered(); n == 0 || start && n < 3 && r.buf[r.r] == '.' || n == 1 && r.buf[r.r] == '\r'; n = r.Buffered() {
-			if err := r.Fill(); err != nil {
-				if err == io.EOF {
-					err = io.ErrUnexpectedEOF
-				}
-				return err
-			}
-		}
 		have := r.buf[r.r:r.w]
+		if start && bytes.HasPrefix(have, dotLine) {
+			r.r += len(dotLine)
+			return werr
+		}
+		// What may become the dot line or a CRLF waits for more.
+		if len(have) == 0 || start && bytes.HasPrefix(dotLine, have) || bytes.Equal(have, cr) {
+			if err := r.Fill(); err != nil {
+				return unexpected(err)
+			}
+			continue
+		}
 		if start && have[0] == '.' {
-			if have[1] == '\r' && have[2] == '\n' {
-				r.r += 3
-				return werr
-			}
 			r.r++
-			start = false
-			continue
+			have = have[1:]
 		}
-		i := bytes.IndexByte(have, '\n')
-		if i < 0 {
-			// Not the line's end yet. A CR at the edge waits for its LF.
-			n := len(have)
-			if have[n-1] == '\r' {
-				n--
-			}
-			if bytes.IndexByte(have[:n], '\r') >= 0 {
-				return syntaxError("bare CR in message data", have)
-			}
-			put(have[:n])
-			r.r += n
-			start = false
-			continue
+		n, err := dataPiece(have)
+		if err != nil {
+			return err
 		}
-		if i == 0 || have[i-1] != '\r' {
-			return syntaxError("bare LF in message data", have[:i])
+		if werr == nil {
+			_, werr = w.Write(have[:n])
 		}
-		if bytes.IndexByte(have[:i-1], '\r') >= 0 {
-			return syntaxError("bare CR in message data", have[:i])
-		}
-		put(have[:i+1])
-		r.r += i + 1
-		start = true
+		r.r += n
+		start = have[n-1] == '\n'
 	}
+}
+
+// dataPiece returns how much of have can be passed on: its first line or, if
+// that is not whole yet, what has come of it but for a CR at the edge.
+func dataPiece(have []byte) (n int, err error) {
+	line, _, whole := bytes.Cut(have, lf)
+	text := bytes.TrimSuffix(line, cr)
+	n = len(text)
+	if whole {
+		if n == len(line) {
+			return 0, syntaxError("bare LF in message data", line)
+		}
+		n += len("\r\n")
+	}
+	if bytes.IndexByte(text, '\r') >= 0 {
+		return 0, syntaxError("bare CR in message data", line)
+	}
+	return n, nil
 }

@@ -10,6 +10,9 @@ import (
 // It grows, up to the line limit of the call, only for a line that needs it.
 const readBuffer = 4 << 10
 
+// maxEmptyReads is how often a source may read nothing without an error.
+const maxEmptyReads = 100
+
 // Reply is one reply as it stood on the wire. Text holds the texts of its
 // lines without their codes, joined by LF (which no line can hold); it is
 // valid until the next call on the Reader.
@@ -49,25 +52,33 @@ func (r *Reader) Fill() error {
 	if r.w == len(r.buf) {
 		r.buf = append(r.buf, make([]byte, len(r.buf))...)
 	}
-	// A source that returns 0, nil for ever must not hang the reader.
-	for range 100 {
-		n, err := r.src.Read(r.buf[r.w:])
-		r.w += n
-		if n > 0 {
-			return nil
-		}
-		if err != nil {
-			return err
+	n, err := r.fetch(r.buf[r.w:])
+	r.w += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// fetch reads from the source. One that returns 0, nil for ever must not hang
+// the reader.
+func (r *Reader) fetch(p []byte) (int, error) {
+	for range maxEmptyReads {
+		if n, err := r.src.Read(p); n > 0 || err != nil {
+			return n, err
 		}
 	}
-	return io.ErrNoProgress
+	return 0, io.ErrNoProgress
 }
 
 // Read reads the octets of a BDAT chunk: first what is buffered.
 func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if r.r == r.w {
 		if len(p) >= len(r.buf) {
-			return r.src.Read(p)
+			return r.fetch(p)
 		}
 		if err := r.Fill(); err != nil {
 			return 0, err
@@ -109,12 +120,20 @@ func (r *Reader) line(limit int, check func(partial []byte) error) ([]byte, erro
 			}
 		}
 		if err := r.Fill(); err != nil {
-			if scanned > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+			if scanned > 0 {
+				err = unexpected(err)
 			}
 			return nil, err
 		}
 	}
+}
+
+// unexpected turns the source's end into one that came too early.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // wholeLine takes the CR off a line whose LF is already gone.
@@ -139,8 +158,8 @@ func (r *Reader) ReadReply() (Reply, error) {
 	for n := 1; ; n++ {
 		line, err := r.line(MaxReplyLine, checkCode)
 		if err != nil {
-			if n > 1 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+			if n > 1 {
+				err = unexpected(err)
 			}
 			return Reply{}, err
 		}
@@ -157,14 +176,14 @@ func (r *Reader) ReadReply() (Reply, error) {
 			r.text = append(r.text, '\n')
 		}
 		r.text = append(r.text, line[min(4, len(line)):]...)
+		if len(r.text) > MaxReplySize {
+			return Reply{}, syntaxError("reply too large", line)
+		}
 		if !more {
 			return Reply{Code: code, Text: r.text}, nil
 		}
 		if n >= MaxReplyLines {
 			return Reply{}, syntaxError("reply has too many lines", line)
-		}
-		if len(r.text) > MaxReplySize {
-			return Reply{}, syntaxError("reply too large", line)
 		}
 	}
 }

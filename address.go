@@ -196,7 +196,9 @@ func checkLiteral(s string) error {
 		ip, err := netip.ParseAddr(rest)
 		ok = err == nil && ip.Is6() && ip.Zone() == ""
 	default:
-		ok = isKeyword(tag) && rest != ""
+		// An IPv6 address without its tag would pass for one.
+		_, err := netip.ParseAddr(inner)
+		ok = err != nil && isKeyword(tag) && rest != ""
 		for i := range len(rest) {
 			c := rest[i]
 			ok = ok && c > ' ' && c <= '~' && c != '[' && c != ']' && c != '\\' && c != '<' && c != '>'

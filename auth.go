@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-
 	"net/netip"
 	"slices"
 	"strings"
@@ -63,6 +62,9 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		if s.tls == nil {
 			err = fmt.Errorf("%w (perhaps only under TLS)", err)
 		}
+		if p, ok := auth.(interface{ order(ServerInfo) []string }); ok {
+			err = fmt.Errorf("%w: allowed are %s, offered are none", err, strings.Join(p.order(info), " "))
+		}
 		return &AuthError{Err: err}
 	}
 	if p, ok := auth.(interface{ known() (secret, user string) }); ok {
@@ -82,7 +84,10 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			if errors.Is(err, errNoMechanism) {
 				err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(offered, " "), "none"))
 			}
-			return &AuthError{Offered: offered, Err: err}
+			return &AuthError{Offered: offered, Err: s.c.scrubError(err)}
+		}
+		if client == nil {
+			return &AuthError{Offered: offered, Err: errors.New("Auth returned no client")}
 		}
 		err = s.exchange(client, info)
 		if err == nil {
@@ -112,12 +117,12 @@ func asAuthError(err error) *AuthError {
 // local reports whether the connection does not leave this machine. What a
 // dialer of the caller's returned may be a tunnel, so there the host must say it too.
 func (s *Session) local() bool {
-	addr := s.c.raw.RemoteAddr()
-	switch addr.Network() {
+	network, remote := end(s.c.raw.RemoteAddr())
+	switch network {
 	case "pipe", "unix":
 		return true
 	}
-	ap, err := netip.ParseAddrPort(addr.String())
+	ap, err := netip.ParseAddrPort(remote)
 	if err != nil || !ap.Addr().Unmap().IsLoopback() {
 		return false
 	}
@@ -132,7 +137,7 @@ func (s *Session) local() bool {
 func (s *Session) exchange(client sasl.Client, info ServerInfo) error {
 	name, initial, err := client.Start()
 	if err != nil {
-		return &AuthError{Mechanism: name, Err: err}
+		return &AuthError{Mechanism: name, Err: s.c.scrubError(err)}
 	}
 	name = strings.ToUpper(name)
 	if shows(name) && !info.mayShow {

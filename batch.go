@@ -2,6 +2,7 @@ package submission
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/fe022423/submission/internal/smtpwire"
 )
@@ -86,11 +87,29 @@ func (t *Transaction) take(fresh bool) (reused bool, err error) {
 	}
 	t.s.open = t
 	t.s.c.begin(t.ctx)
-	if err := t.plan.check(t.s.ext, t.s.tls != nil); err != nil {
-		return false, t.refuse(err)
+	return reused, t.admit()
+}
+
+// admit holds the envelope against what the server offers. Some servers offer
+// more to a client that they know, as Dovecot does with DSN: what seems to be
+// missing is asked about once more behind AUTH.
+func (t *Transaction) admit() error {
+	s := t.s
+	if s.unheard {
+		bad := slices.Clone(t.plan.bad)
+		err := t.plan.check(s.ext, s.tls != nil)
+		if err != nil || !slices.Equal(bad, t.plan.bad) {
+			if err := s.relearn(); err != nil {
+				return t.lost(StageHello, err)
+			}
+			t.plan.bad = bad
+		}
+	}
+	if err := t.plan.check(s.ext, s.tls != nil); err != nil {
+		return t.refuse(err)
 	}
 	t.clearRcpts()
-	return reused, nil
+	return nil
 }
 
 // declare decides what MAIL says of the message and whether DATA or BDAT
@@ -117,10 +136,7 @@ func (t *Transaction) declare(whole bool) error {
 	}
 	t.seven = body == "" || body == Body7Bit
 	if t.seven && eight {
-		if body == Body7Bit {
-			return t.refuse(&SenderError{Addr: t.plan.from, Err: fmt.Errorf("an octet above 0x7f in a message that Envelope.Body says is %s", Body7Bit)})
-		}
-		return t.refuse(&SenderError{Addr: t.plan.from, Err: unsupported(ext8BitMIME, "an octet above 0x7f")})
+		return t.refuse(&SenderError{Addr: t.plan.from, Err: t.eightBit()})
 	}
 	if body == Body7Bit && !ext.Has(ext8BitMIME) {
 		body = ""
@@ -135,13 +151,13 @@ func (t *Transaction) declare(whole bool) error {
 // means that the message may follow. Other errors than *SendError do not occur.
 func (t *Transaction) envelope() error {
 	c := t.s.c
-	if t.from == nil { // else it was looked at just now
-		if err := c.idle(StageMail); err != nil {
-			return t.loss(StageMail, err)
-		}
-	}
 	write, read := t.first(), t.first()
-	for !read.done {
+	for fresh := t.from != nil; !read.done; fresh = false {
+		if !fresh { // else the pool looked just now
+			if err := c.idle(read.stage); err != nil {
+				return t.loss(read.stage, err)
+			}
+		}
 		octets := 0
 		for !write.done {
 			line := t.command(write)
@@ -256,7 +272,8 @@ func (t *Transaction) noted(at cursor, r smtpwire.Reply) error {
 	case StageMail:
 		t.mail = &reply
 	case StageRcpt:
-		if !temporaryRcpt(reply) {
+		// Behind a refused MAIL the reply says nothing about the address.
+		if t.mail == nil && !temporaryRcpt(reply) {
 			t.rcpts[at.rcpt].Status = Invalid
 		}
 	case StageData:

@@ -36,9 +36,9 @@ func (e *linkError) Error() string { return prefix + e.stage.String() + ": " + e
 // detail leaves the stage out: the error around it has it.
 func (e *linkError) detail() string {
 	if e.text == "" {
-		return escaped(e.err.Error())
+		return detail(e.err)
 	}
-	return e.text + ": " + escaped(e.err.Error())
+	return e.text + ": " + detail(e.err)
 }
 
 // givenUp is the error of a caller whose ctx is done. It is found as

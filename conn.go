@@ -16,6 +16,8 @@ import (
 // watches contexts, decides that a connection is broken, and feeds Trace and
 // Logger. A broken connection is closed at once and stays broken.
 type conn struct {
+	*secrets
+
 	cfg  *config
 	raw  net.Conn // what cancel closes: under TLS, whose own Close may wait
 	nc   net.Conn // what is read and written
@@ -30,12 +32,8 @@ type conn struct {
 	watcher  sync.WaitGroup
 	cancel   func() // closes raw, made once
 
-	secrets []string // what must not show in the server's words either
-	plain   string   // a response that is no secret: the user name
-	authing bool     // AUTH is under way
-	began   time.Time
-	quit    bool
-	closed  bool
+	began  time.Time
+	closed bool
 }
 
 const (
@@ -53,7 +51,7 @@ const (
 var never time.Time
 
 func newConn(cfg *config, nc net.Conn) *conn {
-	c := &conn{cfg: cfg, raw: nc}
+	c := &conn{secrets: new(secrets), cfg: cfg, raw: nc}
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.raw = t.NetConn()
 	}
@@ -74,8 +72,10 @@ func (c *conn) upgrade(nc net.Conn) {
 	c.w = smtpwire.NewWriter(nc)
 }
 
-// timeless takes the deadlines of the last stage off, before another stack reads.
-func (c *conn) timeless() { c.nc.SetDeadline(never) }
+// within and timeless set and take off the deadline of what another stack reads
+// and writes.
+func (c *conn) within(limit time.Duration) { c.raw.SetDeadline(time.Now().Add(limit)) }
+func (c *conn) timeless()                  { c.raw.SetDeadline(never) }
 
 // begin puts the connection under ctx until end: when ctx is done the raw
 // connection closes, so that the caller's giving up and a server that is slow
@@ -85,6 +85,20 @@ func (c *conn) begin(ctx context.Context) {
 	if ctx.Done() != nil {
 		c.watcher.Add(1)
 		c.stop = context.AfterFunc(ctx, c.cancel)
+	}
+}
+
+// closeOnDone closes nc when ctx is done, until release is called.
+func closeOnDone(ctx context.Context, nc net.Conn) (release func()) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		nc.Close()
+	})
+	return func() {
+		if !stop() {
+			<-closed
+		}
 	}
 }
 
@@ -300,7 +314,7 @@ func (c *conn) exchange(stage Stage, line string) (smtpwire.Reply, error) {
 // goodbye ends the session with QUIT. It never fails: whatever the session had
 // achieved stands (RFC 5321, 4.1.1.10).
 func (c *conn) goodbye() {
-	if !c.usable() {
+	if !c.usable() || c.settled(StageQuit) != nil {
 		c.close(c.err)
 		return
 	}

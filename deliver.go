@@ -1,16 +1,33 @@
 package submission
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
+// directBlock is the least that is worth a write of its own, in octets.
+const directBlock = 16 << 10
+
+// direct sends on a block that is in wire form as it is, without copying it.
+func (t *Transaction) direct(block []byte) error {
+	if t.seven && has8Bit(block) {
+		return t.giveUp(t.eightBit())
+	}
+	t.octets += int64(len(block))
+	if err := t.fits(); err != nil {
+		return err
+	}
+	return t.push(block)
+}
+
 // stream sends one block on.
 func (t *Transaction) stream(block []byte) error {
 	if t.seven && has8Bit(block) {
-		return t.giveUp(fmt.Errorf("%w: an octet above 0x7f needs %s", ErrUnsupported, ext8BitMIME))
+		return t.giveUp(t.eightBit())
 	}
 	m, dots := t.mem, t.enc.Dots
 	if t.bdat {
@@ -22,8 +39,8 @@ func (t *Transaction) stream(block []byte) error {
 		m.out = t.enc.Append(m.out, block)
 		t.octets += int64(len(m.out)-before) - (t.enc.Dots - dots)
 	}
-	if t.limit > 0 && t.octets > t.limit {
-		return t.giveUp(tooLarge(t.octets, t.limit))
+	if err := t.fits(); err != nil {
+		return err
 	}
 	if t.bdat {
 		return t.chunks()
@@ -31,84 +48,99 @@ func (t *Transaction) stream(block []byte) error {
 	if len(m.out) < holdBack {
 		return nil
 	}
-	return t.drain()
+	return t.push(nil)
 }
 
-// drain writes what is in wire form. It cannot hold the end of the message.
-func (t *Transaction) drain() error {
-	c := t.s.c
-	if c.waiting() || c.write(t.mem.out) != nil {
-		return t.early()
+// fits gives up a message that has grown over the server's limit.
+func (t *Transaction) fits() error {
+	if t.limit == 0 || t.octets <= t.limit {
+		return nil
 	}
-	t.mem.out = t.mem.out[:0]
-	return nil
+	return t.giveUp(tooLarge(t.octets, t.limit))
 }
 
 // chunks sends all chunks but the last, which keeps at least an octet: the
-// commit point is in it. Each is answered before the next one goes out.
+// commit point is in it. While the server works on one the next fills.
 func (t *Transaction) chunks() error {
 	size := t.cfg.ChunkSize
 	for len(t.mem.hold) > size {
-		r, err := t.chunk(t.mem.hold[:size], StageMessage)
-		if t.err != nil {
-			return t.err
+		if err := t.answered(); err != nil {
+			return err
 		}
-		if err == nil && r.Code/100 == 2 {
-			err = t.s.c.settled(StageMessage)
-		} else if err == nil && r.Code < 400 {
-			err = t.s.c.breakUp(&ProtocolError{Stage: StageMessage, Text: "unexpected " + t.s.c.public(r).String()})
+		t.chunkLine(size, false)
+		if err := t.push(t.mem.hold[:size]); err != nil {
+			return err
 		}
-		if err != nil || r.Code == codeClosing {
-			return t.lost(StageMessage, t.s.c.err)
-		}
-		if r.Code >= 400 {
-			reply := t.s.c.public(r)
-			t.s.dirty = true
-			return t.over(&SendError{Stage: StageMessage, Reply: &reply, Err: join(t.refusals()...)})
-		}
+		t.owed = true
 		t.mem.hold = append(t.mem.hold[:0], t.mem.hold[size:]...)
+	}
+	return nil
+}
+
+// answered hears the reply to the chunk before: none goes out behind a refused
+// one.
+func (t *Transaction) answered() error {
+	if !t.owed {
+		return nil
+	}
+	t.owed = false
+	c := t.s.c
+	r, err := c.reply(StageMessage, t.cfg.Timeouts.DataBlock)
+	if err == nil && r.Code/100 == 2 {
+		err = c.settled(StageMessage)
+	} else if err == nil && r.Code < 400 {
+		err = c.breakUp(&ProtocolError{Stage: StageMessage, Text: "unexpected " + c.public(r).String()})
+	}
+	if err != nil || r.Code == codeClosing {
+		return t.lost(StageMessage, c.err)
+	}
+	if r.Code >= 400 {
+		reply := c.public(r)
+		t.s.dirty = true
+		c.settled(StageMessage)
+		return t.over(&SendError{Stage: StageMessage, Reply: &reply, Err: join(t.refusals()...)})
 	}
 	return nil
 }
 
 // lastChunk sends what is left as the last chunk.
 func (t *Transaction) lastChunk() (smtpwire.Reply, error) {
-	if t.enc.Open() {
-		t.octets += 2
-	}
 	t.mem.hold = t.enc.AppendEnd(t.mem.hold)
 	if err := t.chunks(); err != nil {
 		return smtpwire.Reply{}, err
 	}
-	return t.chunk(t.mem.hold, StageFinal)
+	if err := t.answered(); err != nil {
+		return smtpwire.Reply{}, err
+	}
+	data := t.mem.hold
+	t.chunkLine(len(data), true)
+	if n := len(data) - 1; n >= commitBlock {
+		if err := t.push(data[:n]); err != nil {
+			return smtpwire.Reply{}, err
+		}
+		data = data[n:]
+	}
+	t.mem.out = append(t.mem.out, data...)
+	return t.commit(t.mem.out)
 }
 
-// chunk sends one chunk and reads its reply; StageFinal makes it the last.
-func (t *Transaction) chunk(data []byte, stage Stage) (smtpwire.Reply, error) {
-	c, m, last := t.s.c, t.mem, stage == StageFinal
-	m.line = smtpwire.AppendBDAT(m.line[:0], len(data), last)
-	if c.observed() {
-		c.sent(string(m.line[:len(m.line)-2]))
+// chunkLine puts the command line of a chunk of n octets in front.
+func (t *Transaction) chunkLine(n int, last bool) {
+	t.mem.out = smtpwire.AppendBDAT(t.mem.out[:0], n, last)
+	if c := t.s.c; c.observed() {
+		c.sent(string(t.mem.out[:len(t.mem.out)-2]))
 	}
-	m.out = append(m.out[:0], m.line...)
-	keep := 0 // octets of the chunk that go out with the commit
-	if last {
-		if keep = len(data); keep > commitBlock {
-			keep = 1
-		}
+}
+
+// push writes what is in wire form, and block behind it without copying it. It
+// cannot hold the end of the message.
+func (t *Transaction) push(block []byte) error {
+	c := t.s.c
+	if c.waiting() || c.write(t.mem.out) != nil || c.write(block) != nil {
+		return t.early()
 	}
-	first, rest := data[:len(data)-keep], data[len(data)-keep:]
-	if !last || len(first) > 0 {
-		if c.waiting() || c.write(m.out) != nil || c.write(first) != nil {
-			return smtpwire.Reply{}, t.early()
-		}
-		m.out = m.out[:0]
-	}
-	if !last {
-		return c.reply(stage, t.cfg.Timeouts.DataBlock)
-	}
-	m.out = append(m.out, rest...)
-	return t.commit(m.out)
+	t.mem.out = t.mem.out[:0]
+	return nil
 }
 
 // early hears a server that spoke or failed before it had the message.
@@ -135,12 +167,9 @@ func (t *Transaction) dot() (smtpwire.Reply, error) {
 		m.out = t.enc.Restuff(m.out[:0], m.hold)
 	}
 	if t.state == txStreaming || len(m.out) > commitBlock {
-		if err := t.drain(); err != nil {
+		if err := t.push(nil); err != nil {
 			return smtpwire.Reply{}, err
 		}
-	}
-	if t.enc.Open() {
-		t.octets += 2
 	}
 	m.out = t.enc.AppendEnd(m.out)
 	return t.commit(m.out)
@@ -173,37 +202,50 @@ func (t *Transaction) verdict(r smtpwire.Reply, err error) (*Result, error) {
 		}
 		return nil, t.over(&SendError{Outcome: Unknown, Stage: StageFinal, Err: err})
 	}
-	reply := c.public(r)
 	if r.Code >= 400 {
+		reply := c.public(r)
 		// RFC 5321, 4.1.1.4: DATA leaves nothing behind. A failed BDAT does
 		// until RSET (RFC 3030, 2).
 		t.s.dirty = t.bdat
+		c.settled(StageFinal)
 		return nil, t.over(&SendError{Stage: StageFinal, Reply: &reply, Err: join(t.refusals()...)})
 	}
 	t.s.dirty = false
 	c.settled(StageFinal) // housekeeping: it cannot change the verdict
 	t.s.messages++
-	result := &Result{Recipients: t.rcpts, Reply: reply, Bytes: t.octets}
+	result := &t.tally.Result
+	*result = Result{Recipients: t.rcpts, Reply: c.public(r), Bytes: t.octets}
 	if refusals := t.refusals(); refusals != nil {
 		return result, t.over(&SendError{Outcome: PartlySent, Stage: StageRcpt, Reply: t.firstRefusal(), Err: join(refusals...)})
 	}
-	t.over(nil)
+	t.end(errOver)
 	return result, nil
 }
 
+// has8Bit reports whether an octet of p is above 0x7f.
 func has8Bit(p []byte) bool {
-	for len(p) >= 8 {
-		if (p[0]|p[1]|p[2]|p[3]|p[4]|p[5]|p[6]|p[7])&0x80 != 0 {
+	for len(p) >= 32 {
+		w := binary.NativeEndian.Uint64(p) | binary.NativeEndian.Uint64(p[8:]) |
+			binary.NativeEndian.Uint64(p[16:]) | binary.NativeEndian.Uint64(p[24:])
+		if w&0x8080808080808080 != 0 {
 			return true
 		}
-		p = p[8:]
+		p = p[32:]
 	}
 	for _, c := range p {
-		if c&0x80 != 0 {
+		if c >= utf8.RuneSelf {
 			return true
 		}
 	}
 	return false
+}
+
+// eightBit says why an octet above 0x7f cannot be sent.
+func (t *Transaction) eightBit() error {
+	if t.env.Body == Body7Bit {
+		return fmt.Errorf("an octet above 0x7f in a message that Envelope.Body says is %s", Body7Bit)
+	}
+	return unsupported(ext8BitMIME, "an octet above 0x7f")
 }
 
 func tooLarge(size, limit int64) error {

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/proxy"
@@ -64,13 +66,13 @@ func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error
 	if forward == nil {
 		forward = new(net.Dialer)
 	}
-	return &socksDialer{addr: proxyAddr, user: user, forward: forward}, nil
+	return &socksDialer{addr: proxyAddr, user: func() *url.Userinfo { return user }, forward: forward}, nil
 }
 
-// socksDialer keeps the credentials behind a pointer, which prints as an address.
+// socksDialer keeps the credentials behind a function, which prints as an address.
 type socksDialer struct {
 	addr    string
-	user    *url.Userinfo
+	user    func() *url.Userinfo
 	forward Dialer
 }
 
@@ -78,9 +80,9 @@ type socksDialer struct {
 // the proxy, on which the server's octets follow.
 func (d *socksDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	var auth *proxy.Auth
-	if d.user != nil {
-		password, _ := d.user.Password()
-		auth = &proxy.Auth{User: d.user.Username(), Password: password}
+	if user := d.user(); user != nil {
+		password, _ := user.Password()
+		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
 	link := &proxyLink{forward: d.forward}
 	p, err := proxy.SOCKS5("tcp", d.addr, auth, link)
@@ -92,10 +94,17 @@ func (d *socksDialer) DialContext(ctx context.Context, network, addr string) (ne
 		if link.nc == nil {
 			return nil, err // the proxy itself was not reached
 		}
-		return nil, &proxyError{d.addr, err}
+		return nil, &proxyError{d.addr, &socksError{err}}
 	}
 	return link.nc, nil
 }
+
+// socksError is what the library says of a refusal, which puts "unknown error" in
+// front of the words that RFC 1928, 6 has for each code.
+type socksError struct{ err error }
+
+func (e *socksError) Error() string { return strings.Replace(e.err.Error(), "unknown error ", "", 1) }
+func (e *socksError) Unwrap() error { return e.err }
 
 // proxyLink remembers the connection that was made to the proxy.
 type proxyLink struct {
@@ -113,6 +122,49 @@ func (l *proxyLink) DialContext(ctx context.Context, network, addr string) (net.
 	return nc, err
 }
 
+// Fallback returns a Dialer that asks each of dialers in turn until one
+// connects. It is about reaching the server, never about how it is secured: TLS
+// is put on top of whichever connection came about. When all fail, the error has
+// all of theirs.
+func Fallback(dialers ...Dialer) Dialer { return fallback(slices.Clone(dialers)) }
+
+type fallback []Dialer
+
+// DialContext connects by the first dialer that can. What is left of ctx's time
+// is shared evenly among those left, as net.Dialer shares it among addresses.
+func (f fallback) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	var errs []error
+	for i, d := range f {
+		nc, err := dialShare(ctx, d, len(f)-i, network, addr)
+		if err == nil {
+			return nc, nil
+		}
+		if errs = append(errs, err); ctx.Err() != nil {
+			break
+		}
+	}
+	if errs == nil {
+		return nil, errors.New("Fallback without a Dialer")
+	}
+	return nil, join(errs...)
+}
+
+// dialShare dials within one of n shares of the time that ctx has left.
+func dialShare(ctx context.Context, d Dialer, n int, network, addr string) (net.Conn, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
+		defer cancel()
+	}
+	return d.DialContext(ctx, network, addr)
+}
+
+// isPermanent reports whether a proxy refused for good.
+func isPermanent(err error) bool {
+	var refused *statusError
+	return errors.As(err, &refused) && refused.permanent()
+}
+
 // proxyError marks a failure as the proxy's, for StageProxy.
 type proxyError struct {
 	proxy string
@@ -127,7 +179,7 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
 	defer cancel()
 	nc, err := c.Dialer.DialContext(limited, "tcp", c.addr())
-	if err == nil {
+	if err == nil && nc != nil {
 		return nc, nil
 	}
 	e := &ConnectError{Addr: c.addr(), Stage: StageDial}
@@ -136,8 +188,12 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 		e.Stage = StageProxy
 	}
 	switch {
+	case err == nil:
+		e.Err = errors.New("the Dialer returned no connection")
 	case ctx.Err() != nil:
 		e.Err = givenUp(e.Stage, ctx)
+	case isPermanent(err):
+		e.Err = err
 	case limited.Err() != nil:
 		e.Err = &linkError{stage: e.Stage, text: "no answer within " + c.Timeouts.Dial.String(), err: err}
 	default:
@@ -177,6 +233,9 @@ func splitAddr(addr string) (host string, port int, err error) {
 // hostName checks a host for dialing and returns it in A-labels. It is wider
 // than a mail domain: names in private networks hold underscores.
 func hostName(host string) (string, error) {
+	if err := checkText(host); err != nil {
+		return "", fmt.Errorf("host %q: %w", host, err)
+	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host, nil
 	}

@@ -2,6 +2,7 @@ package submission
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/fe022423/submission/internal/mechanism"
@@ -74,7 +75,8 @@ func (e *SendError) detail() string {
 
 // sayReply reports whether err's own text already has the reply.
 func sayReply(err error) bool {
-	return isType[*ConnectError](err) || isType[*AuthError](err)
+	var link *linkError
+	return isType[*ConnectError](err) || isType[*AuthError](err) || errors.As(err, &link) && link.reply != nil
 }
 
 // Unwrap returns Err.
@@ -87,12 +89,16 @@ func (e *SendError) Temporary() bool {
 	if e.Outcome == Unknown {
 		return false
 	}
-	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt {
+	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && e.Stage != StageReset {
 		return e.Reply.Temporary()
+	}
+	var sender *SenderError
+	if errors.As(e.Err, &sender) && !sender.Temporary() {
+		return false // whatever else may pass
 	}
 	some, all := temporary(e.Err)
 	if e.partial {
-		return some
+		return some && slices.ContainsFunc(e.Recipients, func(r RecipientResult) bool { return r.Status == Unsent })
 	}
 	return all
 }

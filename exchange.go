@@ -133,12 +133,7 @@ func (x *saslExchange) cancel(why error) error {
 // fail makes the AuthError. What a mechanism says of a challenge may repeat the
 // secret that the server put there.
 func (x *saslExchange) fail(r smtpwire.Reply, err error) error {
-	e := &AuthError{Mechanism: x.name, Err: err}
-	if err != nil {
-		if text := err.Error(); x.c.scrub(text) != text {
-			e.Err = errors.New(x.c.scrub(text))
-		}
-	}
+	e := &AuthError{Mechanism: x.name, Err: x.c.scrubError(err)}
 	var link *linkError
 	switch {
 	case r.Code >= 400:

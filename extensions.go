@@ -94,6 +94,9 @@ func (e Extensions) Mechanisms() []string {
 // it names no limit (RFC 1870, 4). ok is false when SIZE is not offered.
 func (e Extensions) Size() (limit int64, ok bool) {
 	param, ok := e.Param(extSize)
+	if param == "" {
+		return 0, ok // the common case costs no error value
+	}
 	if n, err := strconv.ParseInt(param, 10, 64); err == nil && n > 0 {
 		limit = n
 	}

@@ -22,19 +22,23 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 	c := s.c
 	c.begin(ctx)
 	defer func() {
-		if err != nil {
+		switch {
+		case err != nil:
 			c.goodbye()
+			err = s.alerted(err)
+		case ready == nil: // an Auth or a Trace of the caller's panics
+			c.breakUp(ErrClosed)
 		}
 		c.end()
 		if err == nil && c.err != nil { // cancelled at the very end
 			ready, err = nil, s.failed(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
 		}
 	}()
-	if t := cfg.Trace; t != nil && t.Connected != nil {
-		t.Connected(nc.RemoteAddr().Network(), cfg.addr(), false)
-	}
+	s.announce(false)
 	mode := cfg.TLS.on(cfg.port)
-	if t, ok := nc.(*tls.Conn); ok {
+	// What a Dialer returns is a transport, whatever it is made of: the TLS of a
+	// tunnel is not the server's.
+	if t, ok := nc.(*tls.Conn); ok && cfg.given {
 		if err := s.adopt(ctx, t); err != nil {
 			return nil, err
 		}
@@ -54,10 +58,11 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 			return nil, err
 		}
 	}
-	if cfg.Auth != nil {
-		if err := s.authenticate(ctx, cfg.Auth); err != nil {
+	if cfg.auth != nil {
+		if err := s.authenticate(ctx, cfg.auth()); err != nil {
 			return nil, err
 		}
+		s.unheard = true
 	}
 	return s, nil
 }
@@ -102,10 +107,7 @@ func (s *Session) settle(stage Stage) error {
 // hello sends EHLO, and HELO where the server knows no EHLO and nothing that
 // was asked for needs an extension.
 func (s *Session) hello() error {
-	name := s.cfg.local
-	if name == "" {
-		name = literal(s.c.raw.LocalAddr())
-	}
+	name := s.name()
 	s.ext = Extensions{}
 	if !s.cfg.HELO {
 		r, err := s.c.exchange(StageHello, "EHLO "+name)
@@ -127,6 +129,28 @@ func (s *Session) hello() error {
 	return s.unexpected(StageHello, r, err)
 }
 
+// name is the argument of EHLO and HELO.
+func (s *Session) name() string {
+	if s.cfg.local != "" {
+		return s.cfg.local
+	}
+	return literal(s.c.raw.LocalAddr())
+}
+
+// relearn asks again what the server offers. A refusal changes nothing.
+func (s *Session) relearn() error {
+	s.unheard = false
+	r, err := s.c.exchange(StageHello, "EHLO "+s.name())
+	if err != nil {
+		return err
+	}
+	if r.Code == 250 {
+		s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
+		s.dirty = false // RFC 5321, 4.1.4: EHLO is a RSET too
+	}
+	return s.c.settled(StageHello)
+}
+
 // noHello says why HELO cannot stand in for an EHLO that was refused with r, nil
 // when it can.
 func (s *Session) noHello(r smtpwire.Reply) error {
@@ -134,8 +158,11 @@ func (s *Session) noHello(r smtpwire.Reply) error {
 		return s.unexpected(StageHello, r, nil)
 	}
 	mode := s.cfg.TLS.on(s.cfg.port)
-	if s.cfg.Auth != nil || s.tls == nil && (mode == TLSStartTLS) {
+	if s.cfg.auth != nil || s.tls == nil && mode == TLSStartTLS {
 		return s.failed(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
+	}
+	if s.upgraded {
+		return s.failed(StageHello, r, nil) // it took EHLO before: something is wrong
 	}
 	return nil
 }
@@ -149,13 +176,21 @@ func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) error {
 	return s.failed(stage, r, err)
 }
 
+// end returns the parts of an address, which a connection of the caller's may
+// lack.
+func end(addr net.Addr) (network, text string) {
+	if addr == nil {
+		return "", ""
+	}
+	return addr.Network(), addr.String()
+}
+
 // literal is the address literal of a local address (RFC 5321, 4.1.3).
 func literal(addr net.Addr) string {
-	ip := netip.IPv6Unspecified()
-	if ap, err := netip.ParseAddrPort(addr.String()); err == nil {
+	ip := netip.AddrFrom4([4]byte{127, 0, 0, 1}) // for a pipe: this machine
+	_, text := end(addr)
+	if ap, err := netip.ParseAddrPort(text); err == nil {
 		ip = ap.Addr().Unmap().WithZone("")
-	} else {
-		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1}) // a pipe: this machine
 	}
 	if ip.Is4() {
 		return "[" + ip.String() + "]"
@@ -190,30 +225,74 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 	if err := s.secure(ctx); err != nil {
 		return err
 	}
+	s.upgraded = true
 	return s.hello()
 }
 
 // secure puts TLS on the connection, now, so that a certificate that is not
 // trusted is an error of its own.
 func (s *Session) secure(ctx context.Context) error {
-	c := s.c
-	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.TLS)
+	return s.shakeHands(ctx, func(ctx context.Context) error {
+		nc, st, err := s.cfg.handshake(ctx, s.c.nc)
+		if err != nil {
+			return err
+		}
+		s.c.upgrade(nc)
+		s.tls, s.verified = &st, s.cfg.verified(st)
+		return nil
+	})
+}
+
+// adopt takes a TLS connection that the caller made, under a configuration that
+// is not seen here: what it did not verify counts as not verified.
+func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
+	return s.shakeHands(ctx, func(ctx context.Context) error {
+		if err := t.HandshakeContext(ctx); err != nil {
+			return err
+		}
+		st := t.ConnectionState()
+		s.tls, s.verified = &st, len(st.VerifiedChains) > 0 || len(s.cfg.PinnedKeys) > 0
+		return s.cfg.checkPin(st)
+	})
+}
+
+// shakeHands runs a TLS handshake within its time.
+func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context) error) error {
+	limit := s.cfg.Timeouts.TLS
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c.timeless()
-	nc, st, err := s.cfg.handshake(limited, c.nc)
+	s.c.within(limit) // for a TLSClient that forgets its context
+	err := handshake(limited)
+	s.c.timeless()
 	if err != nil {
 		if limited.Err() != nil && ctx.Err() == nil {
 			err = os.ErrDeadlineExceeded
 		}
 		if linkLost(err) || ctx.Err() != nil {
-			err = c.cause(StageTLS, err, s.cfg.Timeouts.TLS)
+			err = s.c.cause(StageTLS, err, limit)
 		}
-		return s.cfg.tlsError(c.breakUp(err))
+		return s.cfg.tlsError(s.c.breakUp(err))
 	}
-	c.upgrade(nc)
-	s.secured(st)
+	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
+		t.TLSDone(*s.tls)
+	}
 	return nil
 }
+
+// alerted makes a TLSError of a ConnectError that is an alert of the server's: in
+// TLS 1.3 it judges the client's certificate when the client's part of the
+// handshake has ended (RFC 8446, 4.4.2.4).
+func (s *Session) alerted(err error) error {
+	var op *net.OpError
+	if s.tls != nil && isType[*ConnectError](err) && errors.As(err, &op) && op.Op == opAlert {
+		return s.cfg.tlsError(op)
+	}
+	return err
+}
+
+// opAlert is the Op of the *net.OpError in which crypto/tls wraps an alert that
+// came in.
+const opAlert = "remote error"
 
 // linkLost tells a connection that failed from a handshake that did: an alert
 // of either side is a *net.OpError too.
@@ -224,20 +303,4 @@ func linkLost(err error) bool {
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
-}
-
-// adopt takes a TLS connection that the caller made.
-func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
-	if err := t.HandshakeContext(ctx); err != nil {
-		return s.cfg.tlsError(s.c.breakUp(err))
-	}
-	s.secured(t.ConnectionState())
-	return nil
-}
-
-func (s *Session) secured(st tls.ConnectionState) {
-	s.tls, s.verified = &st, s.cfg.verified(st)
-	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
-		t.TLSDone(st)
-	}
 }

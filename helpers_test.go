@@ -40,8 +40,8 @@ func plainText(set ...func(*submission.Options)) *submission.Options {
 	return o
 }
 
-// open makes a session over nc and fails the test when there is none.
-func open(t testing.TB, nc net.Conn, o *submission.Options) *submission.Session {
+// openSession makes a session over nc and fails the test when there is none.
+func openSession(t testing.TB, nc net.Conn, o *submission.Options) *submission.Session {
 	t.Helper()
 	s, err := submission.NewSession(context.Background(), nc, testHost, o)
 	if err != nil {

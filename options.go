@@ -122,11 +122,13 @@ const (
 // config is Options checked and completed for one server.
 type config struct {
 	Options
-	host      string // IP address or domain in A-labels
-	port      int    // 0 when not known
-	local     string // the EHLO argument, "" for the address literal
+	host      string      // IP address or domain in A-labels
+	port      int         // 0 when not known
+	local     string      // the EHLO argument, "" for the address literal
+	auth      func() Auth // Options.Auth, where package fmt does not print it; nil for none
 	tlsConfig *tls.Config
 	foreign   bool // the raw connection is not of our own dialing
+	given     bool // the connection was handed to NewSession
 	memory    sync.Pool
 }
 
@@ -165,6 +167,9 @@ func newConfig(host string, port int, o *Options) (*config, error) {
 	}
 	if err := c.Pool.complete(); err != nil {
 		return nil, &OptionError{"Pool", err}
+	}
+	if auth := c.Auth; auth != nil {
+		c.auth, c.Auth = func() Auth { return auth }, nil
 	}
 	c.Disable = slices.Clone(c.Disable)
 	c.PinnedKeys = slices.Clone(c.PinnedKeys)

@@ -56,13 +56,7 @@ var errNoMechanism = errors.New("no mechanism in common")
 
 // Mechanism picks the first allowed mechanism that the server offers.
 func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error) {
-	order := p.Mechanisms
-	if order == nil {
-		order = orderClear
-		if s.verified {
-			order = orderTLS
-		}
-	}
+	order := p.order(s)
 	hidden := false
 	for _, name := range order {
 		name = strings.ToUpper(name)
@@ -84,6 +78,17 @@ func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error
 		return nil, ErrInsecureAuth
 	}
 	return nil, fmt.Errorf("%w: allowed are %s", errNoMechanism, strings.Join(order, " "))
+}
+
+// order is the mechanisms that are allowed, in order of preference.
+func (p Password) order(s ServerInfo) []string {
+	switch {
+	case p.Mechanisms != nil:
+		return p.Mechanisms
+	case s.verified:
+		return orderTLS
+	}
+	return orderClear
 }
 
 func (p Password) credentials(host string) mechanism.Credentials {

@@ -100,7 +100,7 @@ func (p *plan) parseMailParams() error {
 			err = errors.New("not ASCII")
 		}
 		if err != nil {
-			return fmt.Errorf("Submitter %q: %w", env.Submitter, err)
+			return fmt.Errorf("submitter %q: %w", env.Submitter, err)
 		}
 	}
 	return checkParams(env.Params)

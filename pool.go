@@ -44,7 +44,7 @@ func (p *pool) take(ctx context.Context, fresh bool) (s *Session, reused bool, e
 	if s != nil {
 		if !fresh && p.alive(ctx, s) {
 			taken = true
-			s.announce()
+			s.announce(true)
 			return s, true, nil
 		}
 		p.retire(s)

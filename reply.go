@@ -63,6 +63,9 @@ func (e EnhancedCode) String() string {
 
 // makeReply makes a Reply of the joined texts of its lines.
 func makeReply(code int, text string) Reply {
+	if strings.IndexByte(text, '\n') < 0 {
+		return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: []string{text}}
+	}
 	return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: strings.Split(text, "\n")}
 }
 

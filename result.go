@@ -13,6 +13,12 @@ type Result struct {
 	Bytes int64
 }
 
+// tally is a Result with room for the recipient that most messages have.
+type tally struct {
+	Result
+	one [1]RecipientResult
+}
+
 // RecipientResult is what became of one recipient.
 type RecipientResult struct {
 	// Addr is the address as the caller gave it.

@@ -21,6 +21,8 @@ type Session struct {
 	ext      Extensions
 	tls      *tls.ConnectionState
 	verified bool // the server's identity was checked
+	upgraded bool // by STARTTLS
+	unheard  bool // authenticated since the last EHLO: the server may offer more now
 	dirty    bool // a transaction was left half done: RSET goes in front of the next
 	open     *Transaction
 	messages int // sent so far
@@ -35,8 +37,12 @@ type Session struct {
 // handshake as a whole. Errors are *OptionError, *ConnectError, *TLSError and
 // *AuthError.
 func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Session, error) {
+	if nc == nil {
+		return nil, &OptionError{"nc", errors.New("no connection")}
+	}
 	port := 0
-	if ap, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+	_, remote := end(nc.RemoteAddr())
+	if ap, err := netip.ParseAddrPort(remote); err == nil {
 		port = int(ap.Port())
 	}
 	cfg, err := newConfig(host, port, o)
@@ -44,13 +50,15 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 		nc.Close()
 		return nil, err
 	}
+	cfg.given = true
 	return newSession(ctx, nc, cfg)
 }
 
-// announce tells the trace that a session is used again.
-func (s *Session) announce() {
+// announce tells the trace that a session is used, for the first time or again.
+func (s *Session) announce(again bool) {
 	if t := s.cfg.Trace; t != nil && t.Connected != nil {
-		t.Connected(s.c.raw.RemoteAddr().Network(), s.cfg.addr(), true)
+		network, _ := end(s.c.raw.RemoteAddr())
+		t.Connected(network, s.cfg.addr(), again)
 	}
 }
 
@@ -70,7 +78,8 @@ func (s *Session) TLS() (state tls.ConnectionState, ok bool) {
 func (s *Session) Usable() bool { return s.c.usable() }
 
 // Begin starts a transaction: it checks the envelope, also against what the
-// server offers, and sends nothing. ctx governs the transaction until it is
+// server offers, and sends nothing, except that what the server did not offer
+// before AUTH is asked about once more with an EHLO. ctx governs the transaction until it is
 // over. Errors are *SendError.
 func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
 	if err := s.ready(); err != nil {
@@ -85,10 +94,9 @@ func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error)
 	if err := s.c.idle(StageMail); err != nil {
 		return nil, t.lost(StageMail, err)
 	}
-	if err := t.plan.check(s.ext, s.tls != nil); err != nil {
-		return nil, t.refuse(err)
+	if err := t.admit(); err != nil {
+		return nil, err
 	}
-	t.clearRcpts()
 	return t, nil
 }
 

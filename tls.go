@@ -85,7 +85,13 @@ func (c *config) newTLSConfig() *tls.Config {
 	}
 	if len(c.PinnedKeys) > 0 {
 		t.InsecureSkipVerify = true // the key is the check
-		t.VerifyConnection = c.verifyPin(t.VerifyConnection)
+		next := t.VerifyConnection
+		t.VerifyConnection = func(st tls.ConnectionState) error {
+			if err := c.checkPin(st); err != nil || next == nil {
+				return err
+			}
+			return next(st)
+		}
 	}
 	return t
 }
@@ -93,22 +99,20 @@ func (c *config) newTLSConfig() *tls.Config {
 // errPin says that the server's key is none of PinnedKeys.
 var errPin = errors.New("the server's key is none of PinnedKeys")
 
-// verifyPin checks the server's own key; those of a chain nobody verified prove
-// nothing. next, the caller's own check, runs after it.
-func (c *config) verifyPin(next func(tls.ConnectionState) error) func(tls.ConnectionState) error {
-	return func(st tls.ConnectionState) error {
-		if len(st.PeerCertificates) == 0 {
-			return errPin
-		}
-		leaf := st.PeerCertificates[0]
-		if sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo); !slices.Contains(c.PinnedKeys, sum) {
-			return fmt.Errorf("%w: its SHA-256 is %x", errPin, sum)
-		}
-		if next != nil {
-			return next(st)
-		}
+// checkPin checks the server's own key where keys are pinned; those of a chain
+// nobody verified prove nothing.
+func (c *config) checkPin(st tls.ConnectionState) error {
+	if len(c.PinnedKeys) == 0 {
 		return nil
 	}
+	if len(st.PeerCertificates) == 0 {
+		return errPin
+	}
+	leaf := st.PeerCertificates[0]
+	if sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo); !slices.Contains(c.PinnedKeys, sum) {
+		return fmt.Errorf("%w: its SHA-256 is %x", errPin, sum)
+	}
+	return nil
 }
 
 // verified reports whether the server's identity was checked by somebody: the
@@ -133,10 +137,14 @@ func (c *config) handshake(ctx context.Context, nc net.Conn) (net.Conn, tls.Conn
 		if err != nil {
 			return nil, st, err
 		}
+		if secured == nil {
+			return nil, st, errors.New("TLSClient returned no connection")
+		}
 		if s, ok := secured.(stateful); ok {
 			st = s.ConnectionState()
+			err = c.checkPin(st) // a stack may not know VerifyConnection
 		}
-		return secured, st, nil
+		return secured, st, err
 	}
 	t := tls.Client(nc, c.tlsConfig)
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -147,10 +155,10 @@ func (c *config) handshake(ctx context.Context, nc net.Conn) (net.Conn, tls.Conn
 
 // tlsError wraps a failed handshake and says what to do about it.
 func (c *config) tlsError(err error) error {
-	return &TLSError{Host: c.host, Hint: tlsHint(err), Err: err}
+	return &TLSError{Host: c.host, Hint: c.tlsHint(err), Err: err}
 }
 
-func tlsHint(err error) string {
+func (c *config) tlsHint(err error) string {
 	var (
 		header    tls.RecordHeaderError
 		cert      *tls.CertificateVerificationError
@@ -160,6 +168,9 @@ func tlsHint(err error) string {
 		hint      string
 	)
 	if errors.As(err, &header) {
+		if c.TLS.on(c.port) != TLSImplicit {
+			return "the server agreed to TLS and then spoke something else"
+		}
 		return "the server does not speak TLS at this point: a port that begins in clear wants TLSStartTLS, not TLSImplicit"
 	}
 	switch {

@@ -25,11 +25,13 @@ type Transaction struct {
 	mem   *memory
 	enc   smtpwire.Encoder
 	state txState
-	rcpts []RecipientResult
-	mail  *Reply // a refusal of MAIL
-	data  *Reply // a refusal of DATA
+	tally *tally
+	rcpts []RecipientResult // of the tally
+	mail  *Reply            // a refusal of MAIL
+	data  *Reply            // a refusal of DATA
 
 	bdat   bool  // chunks instead of DATA
+	owed   bool  // a chunk was not answered yet
 	seven  bool  // an octet above 0x7f may not be sent
 	limit  int64 // the server's SIZE, 0 for none
 	octets int64 // canonical octets made so far
@@ -60,7 +62,7 @@ const (
 	// feedBlock is how much is encoded at a time; encoding at most triples it.
 	feedBlock = 8 << 10
 	// readBlock is how much is read from a source at a time.
-	readBlock = 32 << 10
+	readBlock = 64 << 10
 	// commitBlock is the most that is written together with the end of the
 	// message. More goes out before, where a failure is still a plain NotSent.
 	commitBlock = 16 << 10
@@ -73,7 +75,10 @@ func newTransaction(ctx context.Context, cfg *config, env Envelope) (*Transactio
 	t.plan.rcpts = t.mem.boxes
 	err := t.plan.parse(&t.env, cfg.From)
 	t.mem.boxes = t.plan.rcpts
-	t.rcpts = make([]RecipientResult, len(t.env.To))
+	t.tally = new(tally)
+	if t.rcpts = t.tally.one[:]; len(t.env.To) != 1 {
+		t.rcpts = make([]RecipientResult, len(t.env.To))
+	}
 	t.clearRcpts()
 	if err == nil && ctx.Err() != nil {
 		err = givenUp(StageMail, ctx)
@@ -124,11 +129,11 @@ func (t *Transaction) Write(p []byte) (int, error) {
 		if t.err != nil {
 			return n, t.err
 		}
-		block := p[n:min(n+feedBlock, len(p))]
-		if err := t.feed(block); err != nil {
+		took, err := t.feed(p[n:])
+		n += took
+		if err != nil {
 			return n, err
 		}
-		n += len(block)
 	}
 	return n, t.err
 }
@@ -163,11 +168,22 @@ func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
 	return n, t.err
 }
 
-// feed takes one block of the message.
-func (t *Transaction) feed(block []byte) error {
-	if t.state == txStreaming {
-		return t.stream(block)
+// feed takes a block of the message off the front of p.
+func (t *Transaction) feed(p []byte) (took int, err error) {
+	if t.state == txStreaming && !t.bdat && len(p) >= directBlock {
+		if block := p[:min(len(p), ioBlock)]; t.enc.Plain(block) {
+			return len(block), t.direct(block)
+		}
 	}
+	block := p[:min(len(p), feedBlock)]
+	if t.state == txStreaming {
+		return len(block), t.stream(block)
+	}
+	return len(block), t.holdOn(block)
+}
+
+// holdOn keeps a block back until there is too much of them.
+func (t *Transaction) holdOn(block []byte) error {
 	t.mem.hold = t.encode(t.mem.hold, block)
 	t.octets = int64(len(t.mem.hold))
 	if len(t.mem.hold) <= holdBack {
@@ -205,6 +221,12 @@ func (t *Transaction) Commit() (*Result, error) {
 		if err := t.start(true); err != nil {
 			return nil, err
 		}
+	}
+	if t.enc.Open() {
+		t.octets += 2 // the CRLF that the last line lacks
+	}
+	if err := t.fits(); err != nil {
+		return nil, err
 	}
 	var r smtpwire.Reply
 	var err error
@@ -246,7 +268,15 @@ func (t *Transaction) sourceFailed(err error) error {
 	if t.err != nil {
 		return t.err // the source only hands on what Write told it
 	}
-	return t.abandon(fmt.Errorf("message source: %w", err))
+	if t.ctx.Err() == nil {
+		return t.abandon(fmt.Errorf("message source: %w", err))
+	}
+	// It failed because the caller gave up, or as good as because of that.
+	link := givenUp(StageMessage, t.ctx)
+	if !errors.Is(err, t.ctx.Err()) {
+		link.err = fmt.Errorf("%w (message source: %w)", link.err, err)
+	}
+	return t.abandon(link)
 }
 
 // abandon ends a message that will not come whole, and its session.
@@ -264,21 +294,24 @@ func (t *Transaction) giveUp(why error) error {
 	return t.over(&SendError{Stage: StageMessage, Err: why})
 }
 
-// over ends the transaction: err is what it says from now on. The session goes
-// back to where it came from, broken or not.
+// errOver answers what comes after the end of a transaction that went well.
+var errOver = &SendError{Stage: StageMail, Err: errors.New("the transaction is over")}
+
+// over ends the transaction with err, which is what it says from now on. The
+// session goes back to where it came from, broken or not.
 func (t *Transaction) over(err *SendError) error {
-	t.state = txOver
-	if err != nil {
-		if err.Outcome != PartlySent && err.Outcome != Unknown {
-			t.unsend()
-		}
-		err.Recipients, err.partial = t.rcpts, t.env.Partial
-		t.err = err
-	} else {
-		t.err = &SendError{Stage: StageMail, Err: errors.New("the transaction is over")}
+	if err.Outcome == NotSent {
+		t.unsend()
 	}
-	if t.mem != nil {
-		m := t.mem
+	err.Recipients, err.partial = t.rcpts, t.env.Partial
+	t.end(err)
+	return err
+}
+
+// end gives everything back.
+func (t *Transaction) end(err error) {
+	t.state, t.err = txOver, err
+	if m := t.mem; m != nil {
 		t.mem = nil
 		if cap(m.hold) <= holdBack+16*feedBlock && cap(m.out) <= holdBack+16*feedBlock {
 			m.hold, m.out = m.hold[:0], m.out[:0]
@@ -287,10 +320,6 @@ func (t *Transaction) over(err *SendError) error {
 		}
 	}
 	t.release()
-	if err == nil {
-		return nil
-	}
-	return err
 }
 
 // release lets go of the session.

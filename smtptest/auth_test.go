@@ -91,8 +91,7 @@ func TestTranscript(t *testing.T) {
 	}
 }
 
-// digestVectors: RFC 2831, 4 for the first two; the others were computed by an
-// implementation of another hand.
+// TestDigestVectors: the first two are those of RFC 2831, 4.
 func TestDigestVectors(t *testing.T) {
 	base := digestHash{user: "chris", realm: "elwood.innosoft.com", password: "secret",
 		nonce: "OA6MG9tEQGm2hh", cnonce: "OA6MHXh6VqTrRk"}

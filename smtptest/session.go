@@ -104,6 +104,7 @@ func (s *session) run() {
 // startTLS shakes hands as the server. What was learnt before is forgotten
 // (RFC 3207, 4.2).
 func (s *session) startTLS() {
+	s.await() // the client waits for the 220
 	s.flush()
 	cfg, err := s.srv.serverTLSConfig()
 	if err == nil {

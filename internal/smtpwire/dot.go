@@ -25,6 +25,7 @@ type Encoder struct {
 	Dots  int64 // dots added so far
 	mid   bool  // inside a line: something was written since the last CRLF
 	cr    bool  // the last octet was a CR, sent as CRLF: an LF next belongs to it
+	width int   // of the line before, its LF not counted
 }
 
 // Append appends the encoded form of src to dst.
@@ -60,14 +61,33 @@ func (e *Encoder) appendBlock(dst, block []byte) []byte {
 // CR before it. It returns how many had one: all CRs of the block, or the
 // result is wrong. What goes out as it is is copied in one piece.
 func (e *Encoder) appendLines(dst, block []byte) (out []byte, pairs int) {
-	piece := 0 // where what is not copied yet begins
-	width := 0
+	for {
+		n, p := e.scan(block)
+		pairs += p
+		dst = append(dst, block[:n]...)
+		if n == len(block) {
+			return dst, pairs
+		}
+		if block[n] == '.' {
+			dst = append(dst, '.', '.')
+			e.Dots++
+			e.mid = true
+		} else {
+			dst = append(dst, '\r', '\n')
+			e.mid = false
+		}
+		block = block[n+1:]
+	}
+}
+
+// scan passes over what goes out as it is, up to a dot that must be doubled or
+// an LF without a CR, and counts the pairs of CR and LF.
+func (e *Encoder) scan(block []byte) (n, pairs int) {
+	width := e.width
+	defer func() { e.width = width }()
 	for i := 0; i < len(block); i++ {
 		if block[i] == '.' && e.Stuff && !e.mid {
-			dst = append(dst, block[piece:i]...)
-			dst = append(dst, '.')
-			piece = i
-			e.Dots++
+			return i, pairs
 		}
 		// Most lines are as long as the one before. Going on from that length and
 		// not from the result lets the processor search two lines at once.
@@ -79,16 +99,32 @@ func (e *Encoder) appendLines(dst, block []byte) (out []byte, pairs int) {
 			width = j
 		}
 		i += width
-		e.mid = false
-		if i > 0 && block[i-1] == '\r' {
-			pairs++
-			continue
+		if i == 0 || block[i-1] != '\r' {
+			return i, pairs
 		}
-		dst = append(dst, block[piece:i]...)
-		dst = append(dst, '\r')
-		piece = i
+		e.mid = false
+		pairs++
 	}
-	return append(dst, block[piece:]...), pairs
+	return len(block), pairs
+}
+
+// Plain reports whether Append would add src as it is, and if so counts it as
+// added; otherwise nothing changes. It spares the caller a copy.
+func (e *Encoder) Plain(src []byte) bool {
+	before := *e
+	for rest := src; len(rest) > 0 && !e.cr; {
+		n := min(len(rest), scanBlock)
+		if n > 1 && rest[n-1] == '\r' {
+			n-- // stays with its LF
+		}
+		passed, pairs := e.scan(rest[:n])
+		if passed < n || pairs != bytes.Count(rest[:n], cr) {
+			*e = before
+			return false
+		}
+		rest = rest[n:]
+	}
+	return !e.cr || len(src) == 0
 }
 
 // appendOctets encodes any octets.
@@ -116,10 +152,10 @@ func (e *Encoder) appendOctets(dst, block []byte) []byte {
 // Restuff turns Stuff on in the middle of a message: it appends the stuffed form
 // of canonical, which is all that the Encoder made so far without it.
 func (e *Encoder) Restuff(dst, canonical []byte) []byte {
-	s := Encoder{Stuff: true}
-	dst = s.Append(dst, canonical)
-	s.cr = e.cr
-	*e = s
+	mine := Encoder{Stuff: true}
+	dst = mine.Append(dst, canonical)
+	mine.cr = e.cr
+	*e = mine
 	return dst
 }
 

@@ -1,0 +1,309 @@
+package submission_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// repeat makes long names readable.
+func repeat(s string, n int) string { return strings.Repeat(s, n) }
+
+// domainOf returns a domain of n octets.
+func domainOf(n int) string {
+	var b strings.Builder
+	for n-b.Len() > 63 {
+		b.WriteString(repeat("d", 50) + ".")
+	}
+	b.WriteString(repeat("e", n-b.Len()))
+	return b.String()
+}
+
+// goodAddresses are addresses and what goes between the angle brackets.
+var goodAddresses = []struct{ addr, path string }{
+	{"a@b", ""},
+	{"user@test.example", ""},
+	{"first.last@test.example", ""},
+	{"user+tag@test.example", ""},
+	{"USER@TEST.example", ""},
+	{"!#$%&'*+-/=?^_`{|}~@test.example", ""},
+	{"0@1.2", ""},
+	{"x@xn--e1aybc.example", ""},
+	{"x@a--b.example", ""},
+	{"x@123.example", ""},
+	{"x@3com.example", ""},
+	// Quoted strings, with quotes taken away where they are not needed.
+	{`"user"@test.example`, "user@test.example"},
+	{`"first.last"@test.example`, "first.last@test.example"},
+	{`"u\ser"@test.example`, "user@test.example"},
+	{`"first last"@test.example`, ""},
+	{`"@"@test.example`, ""},
+	{`"a@b"@test.example`, ""},
+	{`"a\"b"@test.example`, ""},
+	{`"a\\b"@test.example`, ""},
+	{`"\a\ b"@test.example`, `"a b"@test.example`},
+	{`""@test.example`, ""},
+	{`" "@test.example`, ""},
+	{`"."@test.example`, ""},
+	{`".a"@test.example`, ""},
+	{`"a..b"@test.example`, ""},
+	{`"x> AUTH=<y"@z`, ""},
+	{`"a,b;c:d(e)[f]<g>"@test.example`, ""},
+	{`"a\>b"@test.example`, `"a>b"@test.example`},
+	// Dots in the wrong place are common, and quoting makes them right.
+	{".a@test.example", `".a"@test.example`},
+	{"a.@test.example", `"a."@test.example`},
+	{"a..b@test.example", `"a..b"@test.example`},
+	{".@test.example", `"."@test.example`},
+	// Address literals.
+	{"x@[192.0.2.1]", ""},
+	{"x@[IPv6:2001:db8::1]", ""},
+	{"x@[ipv6:::1]", ""},
+	{"x@[IPv6:::ffff:192.0.2.1]", ""},
+	{"x@[tag:content]", ""},
+	{"x@[X-Y:a.b!c]", ""},
+	// Limits: 64 octets of local part, 63 of label, 254 in all.
+	{repeat("l", 64) + "@test.example", ""},
+	{`"` + repeat(" ", 62) + `"@test.example`, ""},
+	{"x@" + repeat("d", 63) + ".example", ""},
+	{repeat("l", 64) + "@" + domainOf(254-65), ""},
+	{"x@" + domainOf(252), ""},
+	// Internationalized domains become A-labels and need no extension.
+	{"x@тест.example", "x@xn--e1aybc.example"},
+	{"x@ТЕСТ.example", "x@xn--e1aybc.example"},
+	{"x@bücher.example", "x@xn--bcher-kva.example"},
+	{"x@BÜCHER.example", "x@xn--bcher-kva.example"},
+	{"x@faß.example", "x@xn--fa-hia.example"},
+	{"x@例え。テスト", "x@xn--r8jz45g.xn--zckzah"},
+}
+
+// badAddresses are refused before anything is sent.
+var badAddresses = []string{
+	"", "<>", "@", "a", "a@", "@b", "user", "user.test.example", "<user@test.example>", "Name <user@test.example>",
+	"a b@test.example", "a @test.example", "a@ test.example", "a@test.example ", " a@test.example", "a@test example",
+	"a@b@c", "a,b@test.example", "a;b@test.example", "a:b@test.example", "a(b)@test.example", "a[b@test.example", `a\b@test.example`, `a"b@test.example`,
+	"a<b@test.example", "a>b@test.example", "a@b>", "a@b> ORCPT=x", "a@b>\r\nRCPT TO:<c@d", "a@b<c", "a@b,c@d", "a@b;c", "a@b/c", `a@"b"`, "a@b(c)", "a@b:25", "a@b\\c",
+	"@relay.example:a@test.example", "postmaster@", "Postmaster2",
+	// Quoted strings that are none.
+	`"@test.example`, `"a@test.example`, `a"@test.example`, `"a"b@test.example`, `"a"b"@test.example`, `"a\"@test.example`, `"a\`, `"a\é"@test.example`, `"a".b@test.example`,
+	// Control characters, bare and in quotes.
+	"a\r\nb@test.example", "a\nb@test.example", "a\rb@test.example", "a\x00b@test.example", "a\tb@test.example", "a\x7fb@test.example", "a\x1bb@test.example",
+	"\"a\r\nb\"@test.example", "\"a\\\r\\\nb\"@test.example", "\"a\x00b\"@test.example", "\"a\tb\"@test.example", "\"a\\\x7f\"@test.example",
+	"a@test.example\r\n", "a@test.example\n", "a@test\r.example", "a@test.example\x00", "a\u0080b@test.example", "a@te\u009fst.example", "a\u0085b@test.example",
+	// Octets that are no UTF-8.
+	"a\xffb@test.example", "a@test\xc3.example", "\"a\xe2\x80\"@test.example", "a\xc0\x8ab@test.example", "a\xed\xa0\x80@test.example",
+	// Domains.
+	"a@.", "a@.b", "a@b.", "a@b..c", "a@-b", "a@b-", "a@b.-c", "a@b_c", "a@b!", "a@*", "a@[", "a@]", "a@[]", "a@[]]",
+	"a@" + repeat("d", 64), "a@" + repeat("d", 64) + ".example", "a@" + domainOf(253), "a@" + domainOf(256), repeat("l", 64) + "@" + domainOf(190),
+	"a@\u200b.example", "a@te\u202est.example", "a@-ü.example", "a@ü..example", "a@ü_.example", "a@" + repeat("ü", 60) + ".example",
+	// Local parts.
+	repeat("l", 65) + "@test.example", `"` + repeat(" ", 63) + `"@test.example`, repeat("l", 62) + "..@test.example",
+	// Literals.
+	"a@192.0.2.1]", "a@[192.0.2.1", "a@[192.0.2]", "a@[192.0.2.256]", "a@[192.0.2.1.]", "a@[2001:db8::1]", "a@[IPv6:]", "a@[IPv6:192.0.2.1]", "a@[IPv6:2001:db8::1%eth0]",
+	"a@[IPv6:2001:db8::g]", "a@[tag:]", "a@[:x]", "a@[tag:a b]", "a@[tag:a>b]", "a@[tag:a\\b]", "a@[tag:[a]]", "a@[ta g:x]", "a@[192.0.2.1] ", "a@[192.0.2.1]x", "a@x[192.0.2.1]",
+	"a@[tag:" + repeat("x", 260) + "]", "a@[tag:ü]",
+}
+
+// Every good address goes out by the grammar of RFC 5321, 4.1.2, as sender and
+// as recipient.
+func TestGoodAddresses(t *testing.T) {
+	for _, tc := range goodAddresses {
+		t.Run(tc.addr, func(t *testing.T) {
+			path := tc.path
+			if path == "" {
+				path = tc.addr
+			}
+			s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<"+path+">\nS: 250 ok\nC: RCPT TO:<"+path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"), plainText())
+			defer s.Close()
+			_, err := send(s, submission.Envelope{From: tc.addr, To: submission.To(tc.addr)})
+			v := verdict{stage: submission.StageRcpt, code: 550}
+			v.check(t, nil, err)
+			if e := wantError[*submission.AddressError](t, err); e.Addr != tc.addr {
+				t.Errorf("the error names %q", e.Addr)
+			}
+			if r := err.(*submission.SendError).Recipients; r[0].Addr != tc.addr {
+				t.Errorf("the result names %q, not as the caller gave it", r[0].Addr)
+			}
+		})
+	}
+}
+
+// No bad address lets an octet out, as recipient, sender, submitter or default
+// sender, with every extension there is.
+func TestBadAddresses(t *testing.T) {
+	for _, addr := range badAddresses {
+		t.Run(addr, func(t *testing.T) {
+			s := openSession(t, smtptest.Play(t, greeted("PIPELINING", "SMTPUTF8", "8BITMIME", "AUTH PLAIN", "DSN")+"C: QUIT\nS: 221 bye\neof"), plainText())
+			defer s.Close()
+			_, err := send(s, memoTo(addr))
+			verdict{stage: submission.StageRcpt, status: []submission.RecipientStatus{submission.Invalid}}.check(t, nil, err)
+			e := wantError[*submission.AddressError](t, err)
+			if e.Addr != addr || e.Reply != nil || e.Err == nil || e.Temporary() {
+				t.Errorf("%+v", e)
+			}
+			if addr != "" && addr != submission.NullSender {
+				env := memoTo("b@test.example")
+				env.From = addr
+				_, err = send(s, env)
+				verdict{stage: submission.StageMail, status: []submission.RecipientStatus{submission.Unsent}}.check(t, nil, err)
+				if e := wantError[*submission.SenderError](t, err); e.Addr != addr || e.Reply != nil || e.Err == nil || e.Temporary() {
+					t.Errorf("%+v", e)
+				}
+				env = memoTo("b@test.example")
+				env.Submitter = addr
+				_, err = send(s, env)
+				verdict{stage: submission.StageMail}.check(t, nil, err)
+				if _, err := submission.New(testHost, &submission.Options{From: addr}); wantError[*submission.OptionError](t, err).Option != "From" {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// Postmaster alone is a recipient, in any case, and nothing but a recipient; the
+// null path is a sender and nothing but a sender.
+func TestSpecialPaths(t *testing.T) {
+	for _, name := range []string{"Postmaster", "postmaster", "POSTMASTER"} {
+		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<"+name+">\nS: 250 ok\nC: DATA\nS: 354 go\n"+memoData+"S: 250 ok\nC: QUIT\nS: 221 bye\neof"), plainText())
+		mustSend(t, s, submission.Envelope{From: submission.NullSender, To: submission.To(name)})
+		s.Close()
+	}
+	s := openSession(t, smtptest.Play(t, greeted("AUTH PLAIN")+"C: QUIT\nS: 221 bye\neof"), plainText())
+	defer s.Close()
+	_, err := send(s, submission.Envelope{From: "Postmaster", To: submission.To("b@test.example")})
+	wantError[*submission.SenderError](t, err)
+	_, err = send(s, memoTo(submission.NullSender))
+	wantError[*submission.AddressError](t, err)
+	env := memoTo("b@test.example")
+	env.Submitter = "Postmaster"
+	if _, err = send(s, env); err == nil {
+		t.Error("Postmaster alone was taken for a submitter")
+	}
+	_, err = send(s, submission.Envelope{From: "a@test.example"})
+	verdict{stage: submission.StageRcpt, is: submission.ErrNoRecipients}.check(t, nil, err)
+	_, err = send(s, submission.Envelope{To: submission.To("b@test.example")})
+	verdict{stage: submission.StageMail}.check(t, nil, err)
+	wantError[*submission.SenderError](t, err)
+}
+
+// The default sender is used where the envelope has none, and only there.
+func TestDefaultSender(t *testing.T) {
+	for _, tc := range []struct{ option, from, path string }{
+		{"default@test.example", "", "default@test.example"},
+		{"default@test.example", "a@test.example", "a@test.example"},
+		{"default@test.example", submission.NullSender, ""},
+		{submission.NullSender, "", ""},
+		{"d@тест.example", "", "d@xn--e1aybc.example"},
+	} {
+		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<"+tc.path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"),
+			plainText(func(o *submission.Options) { o.From = tc.option }))
+		_, err := send(s, submission.Envelope{From: tc.from, To: submission.To("b@test.example")})
+		e := wantError[*submission.SenderError](t, err)
+		want := tc.from
+		if want == "" {
+			want = tc.option
+		}
+		if e.Addr != want {
+			t.Errorf("the error names %q, want %q", e.Addr, want)
+		}
+		s.Close()
+	}
+}
+
+// SMTPUTF8 is asked for when a local part needs it, and an address that needs it
+// is refused where it is not offered. A domain alone never needs it.
+func TestSMTPUTF8(t *testing.T) {
+	const ascii, domain, local, both = "x@test.example", "x@тест.example", "имя@test.example", "имя@тест.example"
+	paths := map[string]string{ascii: ascii, domain: "x@xn--e1aybc.example", local: local, both: "имя@xn--e1aybc.example"}
+	for _, from := range []string{ascii, domain, local, both, submission.NullSender} {
+		for _, to := range []string{ascii, domain, local, both} {
+			for _, asked := range []bool{false, true} {
+				for _, offered := range []bool{false, true} {
+					fromNeeds, toNeeds := from == local || from == both, to == local || to == both
+					script := greeted()
+					if offered {
+						script = greeted("SMTPUTF8")
+					}
+					mail := "C: MAIL FROM:<" + paths[from] + ">"
+					if fromNeeds || toNeeds || asked {
+						mail += " SMTPUTF8"
+					}
+					good := offered || !fromNeeds && !toNeeds && !asked
+					if good {
+						script += mail + "\nS: 250 ok\nC: RCPT TO:<" + paths[to] + ">\nS: 250 ok\nC: DATA\nS: 354 go\n" + memoData + "S: 250 ok\n"
+					}
+					s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
+					_, err := send(s, submission.Envelope{From: from, To: submission.To(to), UTF8: asked})
+					s.Close()
+					if good {
+						if err != nil {
+							t.Errorf("%s to %s, asked %v, offered %v: %v", from, to, asked, offered, err)
+						}
+						continue
+					}
+					if !errors.Is(err, submission.ErrUnsupported) {
+						t.Errorf("%s to %s, asked %v: %v", from, to, asked, err)
+					}
+					v := verdict{stage: submission.StageMail, is: submission.ErrUnsupported}
+					if !fromNeeds && !asked {
+						v.stage = submission.StageRcpt
+						wantError[*submission.AddressError](t, err)
+					} else {
+						wantError[*submission.SenderError](t, err)
+					}
+					v.check(t, nil, err)
+				}
+			}
+		}
+	}
+}
+
+// A partial envelope goes on without the recipient that would need SMTPUTF8, and
+// then does not ask for it.
+func TestSMTPUTF8Partial(t *testing.T) {
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	defer s.Close()
+	env := memoTo("имя@test.example", "b@test.example")
+	env.Partial = true
+	res, err := send(s, env)
+	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: submission.ErrUnsupported,
+		status: []submission.RecipientStatus{submission.Invalid, submission.Sent}}.check(t, res, err)
+}
+
+// Characters whose low octet is CR or LF go out as the UTF-8 they are, or not
+// at all.
+func TestLowOctetCRLF(t *testing.T) {
+	const addr = "a\u010d\u010ab@test.example"
+	s := openSession(t, smtptest.Play(t, greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
+	_, err := send(s, memoTo(addr))
+	verdict{stage: submission.StageRcpt, is: submission.ErrUnsupported}.check(t, nil, err)
+	s.Close()
+	s = openSession(t, smtptest.Play(t, greeted("SMTPUTF8")+"C: MAIL FROM:<a@test.example> SMTPUTF8\nS: 250 ok\n"+
+		`C> RCPT TO:<a\xc4\x8d\xc4\x8ab@test.example>\r\n`+"\nS: 550 no\nC: QUIT\nS: 221 bye\neof"), plainText())
+	_, err = send(s, memoTo(addr))
+	verdict{stage: submission.StageRcpt, code: 550}.check(t, nil, err)
+	s.Close()
+}
+
+// An address may be asked about more than once, and each has its own result.
+func TestRecipientTwice(t *testing.T) {
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+		C: MAIL FROM:<a@test.example>
+		C: RCPT TO:<b@test.example>
+		C: RCPT TO:<b@test.example>
+		S: 250 ok
+		S: 250 ok
+		S: 550 once is enough
+		C: QUIT
+		S: 221 bye
+		eof`), plainText())
+	defer s.Close()
+	_, err := s.Send(context.Background(), memoTo("b@test.example", "b@test.example"), strings.NewReader(memo))
+	verdict{stage: submission.StageRcpt, code: 550, codes: []int{250, 550},
+		status: []submission.RecipientStatus{submission.Unsent, submission.Invalid}}.check(t, nil, err)
+}

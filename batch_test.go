@@ -1,0 +1,681 @@
+package submission_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// rcptMix is one send to recipients that the server answers with codes, in one
+// of the ways a transaction can be run. The script and the verdict are worked
+// out here from the rules, not from the code.
+type rcptMix struct {
+	codes     []int
+	partial   bool
+	pipelined bool
+	chunked   bool
+	lone      bool // DATA gets a 354 although nobody was accepted
+}
+
+func (m rcptMix) String() string {
+	return fmt.Sprintf("%v partial=%v pipelined=%v chunked=%v lone=%v", m.codes, m.partial, m.pipelined, m.chunked, m.lone)
+}
+
+func (m rcptMix) keywords() []string {
+	var list []string
+	if m.pipelined {
+		list = append(list, "PIPELINING")
+	}
+	if m.chunked {
+		list = append(list, "CHUNKING")
+	}
+	return list
+}
+
+func (m rcptMix) accepted() (n int) {
+	for _, code := range m.codes {
+		if code < 300 {
+			n++
+		}
+	}
+	return n
+}
+
+// delivers says whether the message goes out.
+func (m rcptMix) delivers() bool {
+	return m.accepted() == len(m.codes) || m.partial && m.accepted() > 0
+}
+
+// flights are the commands in front of the message and their replies, parted
+// into what is sent before replies are read.
+func (m rcptMix) flights() (flights [][2][]string, dirty bool) {
+	commands := []string{"MAIL FROM:<a@test.example>"}
+	replies := []string{"250 sender ok"}
+	for i, code := range m.codes {
+		commands = append(commands, fmt.Sprintf("RCPT TO:<r%d@test.example>", i))
+		replies = append(replies, fmt.Sprintf("%d recipient %d", code, i))
+	}
+	dirty = true
+	withData := !m.chunked && (m.delivers() || m.pipelined && (m.partial || len(m.codes) == 1))
+	if withData {
+		commands = append(commands, "DATA")
+		switch {
+		case m.accepted() > 0:
+			replies = append(replies, "354 go")
+		case m.lone:
+			replies = append(replies, "354 go")
+		default:
+			replies = append(replies, "554 no valid recipients")
+		}
+	}
+	switch ownData := !m.partial && len(m.codes) > 1; {
+	case !m.pipelined:
+		for i := range commands {
+			flights = append(flights, [2][]string{commands[i : i+1], replies[i : i+1]})
+		}
+	case withData && ownData:
+		n := len(commands) - 1
+		flights = append(flights, [2][]string{commands[:n], replies[:n]}, [2][]string{commands[n:], replies[n:]})
+	default:
+		flights = append(flights, [2][]string{commands, replies})
+	}
+	return flights, dirty && !m.delivers() && !(withData && m.lone)
+}
+
+// script is the whole session: the mix, and a good message behind it which
+// shows in what state the session was left.
+func (m rcptMix) script() string {
+	var b strings.Builder
+	b.WriteString(greeted(m.keywords()...))
+	flights, dirty := m.flights()
+	for _, f := range flights {
+		for _, c := range f[0] {
+			b.WriteString("C: " + c + "\n")
+		}
+		for _, r := range f[1] {
+			b.WriteString("S: " + r + "\n")
+		}
+	}
+	switch last := flights[len(flights)-1][0]; {
+	case m.delivers() && m.chunked:
+		b.WriteString(memoBDAT + "S: 250 taken\n")
+	case m.delivers():
+		b.WriteString(memoData + "S: 250 taken\n")
+	case m.lone && last[len(last)-1] == "DATA":
+		b.WriteString("C: .\nS: 554 nothing\n")
+	}
+	next := []string{"MAIL FROM:<a@test.example>", "RCPT TO:<b@test.example>"}
+	if dirty {
+		next = append([]string{"RSET"}, next...)
+	}
+	if m.pipelined {
+		b.WriteString("C: " + strings.Join(next, "\nC: ") + "\n")
+		if !m.chunked {
+			b.WriteString("C: DATA\n")
+		}
+		b.WriteString(strings.Repeat("S: 250 ok\n", len(next)))
+	} else {
+		b.WriteString("C: " + strings.Join(next, "\nS: 250 ok\nC: ") + "\nS: 250 ok\n")
+		if !m.chunked {
+			b.WriteString("C: DATA\n")
+		}
+	}
+	if m.chunked {
+		b.WriteString(memoBDAT)
+	} else {
+		b.WriteString("S: 354 go\n" + memoData)
+	}
+	b.WriteString("S: 250 taken\nC: QUIT\nS: 221 bye\neof")
+	return b.String()
+}
+
+// verdict is what the send must come to.
+func (m rcptMix) verdict() verdict {
+	v := verdict{sent: m.accepted() == len(m.codes), stage: submission.StageRcpt, codes: m.codes}
+	if m.delivers() && !v.sent {
+		v.outcome = submission.PartlySent
+	}
+	some, all := false, true
+	for _, code := range m.codes {
+		temporary := code < 500 || code == 552 // RFC 5321, 4.5.3.1.10
+		switch {
+		case code < 300 && m.delivers():
+			v.status = append(v.status, submission.Sent)
+			continue
+		case code < 300:
+			v.status = append(v.status, submission.Unsent)
+			continue
+		case temporary:
+			v.status = append(v.status, submission.Unsent)
+		default:
+			v.status = append(v.status, submission.Invalid)
+		}
+		if v.code == 0 {
+			v.code = code
+		}
+		some, all = some || temporary, all && temporary
+	}
+	if v.temporary = all; m.partial {
+		v.temporary = some
+	}
+	return v
+}
+
+// rcptMixes are the combinations of codes and places.
+func rcptMixes() []rcptMix {
+	var codes [][]int
+	for _, c := range []int{250, 251, 252, 254, 450, 452, 501, 550, 551, 552, 553, 554} {
+		codes = append(codes, []int{c}, []int{c, 250, 251}, []int{250, c, 250}, []int{252, 250, c},
+			[]int{c, c, 250}, []int{250, c, c}, []int{c, 250, c}, []int{c, c, c}, []int{c, 450, 250}, []int{550, c, 250})
+	}
+	var list []rcptMix
+	for _, c := range codes {
+		for bits := range 8 {
+			m := rcptMix{codes: c, partial: bits&1 != 0, pipelined: bits&2 != 0, chunked: bits&4 != 0}
+			list = append(list, m)
+			if m.accepted() == 0 && !m.chunked && m.pipelined {
+				m.lone = true
+				list = append(list, m)
+			}
+		}
+	}
+	return list
+}
+
+func (m rcptMix) run(t *testing.T, delivery string) {
+	t.Helper()
+	s := openSession(t, play(t, delivery, m.script()), plainText())
+	defer s.Close()
+	env := submission.Envelope{From: "a@test.example", Partial: m.partial}
+	for i := range m.codes {
+		env.To = append(env.To, submission.Recipient{Addr: fmt.Sprintf("r%d@test.example", i)})
+	}
+	res, err := send(s, env)
+	m.verdict().check(t, res, err)
+	if res != nil {
+		m.verdict().checkRecipients(t, res.Recipients)
+		if res.Reply.Code != 250 {
+			t.Errorf("the result's reply is %v", res.Reply)
+		}
+	}
+	m.checkCauses(t, err)
+	if !s.Usable() {
+		t.Fatal("the session is lost")
+	}
+	mustSend(t, s, memoTo("b@test.example"))
+}
+
+// checkCauses wants an *AddressError for each refused recipient, in order.
+func (m rcptMix) checkCauses(t *testing.T, err error) {
+	t.Helper()
+	var got, want []string
+	for _, e := range addressErrors(err) {
+		if e.Reply == nil {
+			t.Fatalf("no reply: %v", e)
+		}
+		got = append(got, fmt.Sprintf("%s %d %v", e.Addr, e.Reply.Code, e.Temporary()))
+	}
+	for i, code := range m.codes {
+		if code >= 300 {
+			want = append(want, fmt.Sprintf("r%d@test.example %d %v", i, code, code < 500 || code == 552))
+		}
+	}
+	if g, w := strings.Join(got, "; "), strings.Join(want, "; "); g != w {
+		t.Errorf("causes are %s, want %s", g, w)
+	}
+}
+
+// addressErrors lists every *AddressError in err's tree.
+func addressErrors(err error) []*submission.AddressError {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *submission.AddressError:
+		return []*submission.AddressError{e}
+	case interface{ Unwrap() []error }:
+		var list []*submission.AddressError
+		for _, inner := range e.Unwrap() {
+			list = append(list, addressErrors(inner)...)
+		}
+		return list
+	}
+	return addressErrors(errors.Unwrap(err))
+}
+
+// TestRecipientMix goes through the codes a server may answer RCPT with, in
+// every place of the list and every way to run a transaction.
+func TestRecipientMix(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, delivery string) {
+		for _, m := range rcptMixes() {
+			t.Run(m.String(), func(t *testing.T) { m.run(t, delivery) })
+		}
+	})
+}
+
+// A server that refuses and hangs up: the refusal is what the caller sees.
+func TestRefusedAndHungUp(t *testing.T) {
+	mail, rcpt := "C: MAIL FROM:<a@test.example>\n", "C: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
+	unsent, invalid := submission.Unsent, submission.Invalid
+	for name, tc := range map[string]struct {
+		script  string
+		partial bool
+		verdict verdict
+	}{
+		"MAIL": {mail + rcpt + "S: 550 5.7.1 go away\nclose\neof", false,
+			verdict{stage: submission.StageMail, code: 550, status: []submission.RecipientStatus{unsent, unsent}, codes: []int{0, 0}}},
+		"MAIL, reset": {mail + rcpt + "S: 450 4.7.1 not now\nreset\neof", false,
+			verdict{stage: submission.StageMail, code: 450, temporary: true, status: []submission.RecipientStatus{unsent, unsent}}},
+		"MAIL, partial": {mail + rcpt + "C: DATA\nS: 550 5.7.1 go away\nclose\neof", true,
+			verdict{stage: submission.StageMail, code: 550, status: []submission.RecipientStatus{unsent, unsent}}},
+		"first RCPT": {mail + rcpt + "S: 250 ok\nS: 554 5.7.1 spammer\nclose\neof", false,
+			verdict{stage: submission.StageRcpt, code: 554, status: []submission.RecipientStatus{invalid, unsent}, codes: []int{554, 0}}},
+		"first RCPT, half a reply": {mail + rcpt + "S: 250 ok\nS: 554 5.7.1 spammer\nS> 25\nclose\neof", false,
+			verdict{stage: submission.StageRcpt, code: 554, status: []submission.RecipientStatus{invalid, unsent}}},
+		"first RCPT, then 421": {mail + rcpt + "S: 250 ok\nS: 554 5.7.1 spammer\nS: 421 4.7.0 enough of you\nclose\neof", false,
+			verdict{stage: submission.StageRcpt, code: 554, status: []submission.RecipientStatus{invalid, unsent}, codes: []int{554, 421}}},
+		"first RCPT, then rubbish": {mail + rcpt + "S: 250 ok\nS: 554 5.7.1 spammer\nS: what?\nclose\neof", false,
+			verdict{stage: submission.StageRcpt, code: 554, status: []submission.RecipientStatus{invalid, unsent}, protocol: true}},
+		"last RCPT": {mail + rcpt + "S: 250 ok\nS: 250 ok\nS: 552 5.3.0 too many\nclose\neof", false,
+			verdict{stage: submission.StageRcpt, code: 552, temporary: true, status: []submission.RecipientStatus{unsent, unsent}, codes: []int{250, 552}}},
+		"all of partial": {mail + rcpt + "C: DATA\nS: 250 ok\nS: 550 5.1.1 nobody\nS: 550 5.1.1 nobody\nclose\neof", true,
+			verdict{stage: submission.StageData, status: []submission.RecipientStatus{invalid, invalid}, codes: []int{550, 550}}},
+		"last RCPT, partial": {mail + rcpt + "C: DATA\nS: 250 ok\nS: 250 ok\nS: 550 5.1.1 nobody\nclose\neof", true,
+			verdict{stage: submission.StageData, temporary: true, status: []submission.RecipientStatus{unsent, invalid}, codes: []int{250, 550}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachDelivery(t, func(t *testing.T, delivery string) {
+				s := openSession(t, play(t, delivery, greeted("PIPELINING")+tc.script), plainText())
+				env := memoTo("b@test.example", "c@test.example")
+				env.Partial = tc.partial
+				res, err := send(s, env)
+				v := tc.verdict
+				if strings.HasPrefix(name, "MAIL") {
+					if e := wantError[*submission.SenderError](t, err); e.Reply.Code != v.code || e.Addr != "a@test.example" {
+						t.Errorf("sender error %v", e)
+					}
+				}
+				v.check(t, res, err)
+				if name == "last RCPT" {
+					// All replies came: the end is heard by who speaks next.
+					if _, err := send(s, memoTo("b@test.example")); err == nil {
+						t.Error("accepted by nobody")
+					}
+				}
+				mustBeOver(t, s)
+			})
+		})
+	}
+}
+
+// In lockstep the refusal is heard before the end of the connection is, which
+// then is the next message's.
+func TestRefusedAndHungUpLockstep(t *testing.T) {
+	s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<a@test.example>\nS: 550 5.7.1 go away\nC: MAIL FROM:<a@test.example>\nclose\neof"), plainText())
+	_, err := send(s, memoTo("b@test.example"))
+	verdict{stage: submission.StageMail, code: 550}.check(t, nil, err)
+	_, err = send(s, memoTo("b@test.example"))
+	verdict{stage: submission.StageMail, temporary: true, is: io.EOF}.check(t, nil, err)
+	mustBeOver(t, s)
+}
+
+// A server that refuses MAIL answers the RCPTs behind it with 503. That says
+// nothing about the recipients.
+func TestRefusedMailKeepsRecipients(t *testing.T) {
+	for _, partial := range []bool{false, true} {
+		for _, second := range []string{"503 5.5.1 MAIL first", "550 5.5.1 MAIL first", "450 4.5.1 no"} {
+			script := greeted("PIPELINING") + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
+			replies := "S: 451 4.7.1 greylisted\nS: " + second + "\nS: 503 5.5.1 MAIL first\n"
+			if partial {
+				script, replies = script+"C: DATA\n", replies+"S: 503 5.5.1 RCPT first\n"
+			}
+			s := openSession(t, smtptest.Play(t, script+replies+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+			env := memoTo("b@test.example", "c@test.example")
+			env.Partial = partial
+			res, err := send(s, env)
+			verdict{stage: submission.StageMail, code: 451, temporary: true,
+				status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}.check(t, res, err)
+			if list := addressErrors(err); list != nil {
+				t.Errorf("recipients are blamed: %v", list)
+			}
+			mustSend(t, s, memoTo("b@test.example"))
+			s.Close()
+		}
+	}
+}
+
+// MAIL is refused, yet the server takes recipients and asks for the message:
+// even an empty one might reach them.
+func TestDataAfterRefusedMail(t *testing.T) {
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+		C: MAIL FROM:<a@test.example>
+		C: RCPT TO:<b@test.example>
+		C: DATA
+		S: 550 no
+		S: 250 ok
+		S: 354 go
+		eof`), plainText())
+	res, err := send(s, memoTo("b@test.example"))
+	verdict{stage: submission.StageMail, code: 550, status: []submission.RecipientStatus{submission.Unsent}}.check(t, res, err)
+	mustBeOver(t, s)
+}
+
+// Everybody was refused, yet DATA got a 354: an empty message gets out of it
+// (RFC 2920, 3.1), and whatever the server says to it changes nothing.
+func TestLoneDot(t *testing.T) {
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\nS: 354 go\nC: .\n"
+	refused := verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.Invalid}, codes: []int{550}}
+	for _, reply := range []string{"554 5.5.1 no valid recipients", "250 2.0.0 queued", "451 4.3.0 what"} {
+		t.Run(reply, func(t *testing.T) {
+			eachDelivery(t, func(t *testing.T, delivery string) {
+				s := openSession(t, play(t, delivery, greeted("PIPELINING")+flight+"S: "+reply+"\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+				res, err := send(s, memoTo("b@test.example"))
+				refused.check(t, res, err)
+				mustSend(t, s, memoTo("b@test.example"))
+				s.Close()
+			})
+		})
+	}
+	for name, end := range map[string]string{
+		"hang-up": "close\neof", "reset": "reset\neof", "421": "S: 421 4.3.2 bye\neof", "rubbish": "S: nothing\neof",
+		"one reply too many": `S> 250 queued\r\n250 and again\r\n` + "\neof", "half a reply": "S> 25\nclose\neof", "silence": "stall\neof",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+end), plainText())
+				res, err := send(s, memoTo("b@test.example"))
+				refused.check(t, res, err)
+				mustBeOver(t, s)
+			})
+		})
+	}
+}
+
+// A 354 with more behind it gets nothing, not even the lone dot.
+func TestNoLoneDotAfterExtra(t *testing.T) {
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+
+		"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\n"+
+		`S> 354 go\r\n250 what\r\n`+"\neof"), plainText())
+	res, err := send(s, memoTo("b@test.example"))
+	verdict{stage: submission.StageRcpt, code: 550, protocol: true, status: []submission.RecipientStatus{submission.Invalid}}.check(t, res, err)
+	mustBeOver(t, s)
+}
+
+// RSET goes out in front of the next MAIL and in its flight, once, and only
+// when a transaction was left half done.
+func TestResetInTheNextFlight(t *testing.T) {
+	left := map[string]string{
+		"RCPT refused":       "S: 250 ok\nS: 451 later\nS: 554 nobody\n",
+		"RCPT and DATA, 503": "S: 250 ok\nS: 550 no\nS: 503 nobody\n",
+		"DATA refused":       "S: 250 ok\nS: 250 ok\nS: 451 later\n",
+		"DATA refused, 5yz":  "S: 250 ok\nS: 250 ok\nS: 554 no\n",
+	}
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	for name, replies := range left {
+		t.Run(name, func(t *testing.T) {
+			eachDelivery(t, func(t *testing.T, delivery string) {
+				s := openSession(t, play(t, delivery, greeted("PIPELINING")+flight+replies+
+					"C: RSET\n"+flight+"S: 250 reset\n"+replies+
+					"C: RSET\n"+flight+"S: 250 reset\nS: 250 ok\nS: 250 ok\nS: 354 go\n"+memoData+"S: 250 taken\n"+
+					flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+				for range 2 {
+					if _, err := send(s, memoTo("b@test.example")); err == nil {
+						t.Fatal("accepted")
+					}
+				}
+				mustSend(t, s, memoTo("b@test.example"))
+				mustSend(t, s, memoTo("b@test.example"))
+				s.Close()
+			})
+		})
+	}
+	t.Run("not after an explicit Reset", func(t *testing.T) {
+		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+left["RCPT refused"]+"C: RSET\nS: 250 reset\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+		send(s, memoTo("b@test.example"))
+		if err := s.Reset(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		mustSend(t, s, memoTo("b@test.example"))
+		s.Close()
+	})
+	t.Run("not in front of QUIT", func(t *testing.T) {
+		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+left["RCPT refused"]+"C: QUIT\nS: 221 bye\neof"), plainText())
+		send(s, memoTo("b@test.example"))
+		s.Close()
+	})
+	t.Run("not after a refused MAIL", func(t *testing.T) {
+		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+"S: 451 later\nS: 503 no\nS: 503 no\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+		send(s, memoTo("b@test.example"))
+		mustSend(t, s, memoTo("b@test.example"))
+		s.Close()
+	})
+}
+
+// A transaction that was reset and refused again at MAIL is clean.
+func TestResetThenMailRefused(t *testing.T) {
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+"S: 250 ok\nS: 451 later\nS: 554 nobody\n"+
+		"C: RSET\n"+flight+"S: 250 reset\nS: 450 not now\nS: 503 no\nS: 503 no\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	for range 2 {
+		if _, err := send(s, memoTo("b@test.example")); err == nil {
+			t.Fatal("accepted")
+		}
+	}
+	mustSend(t, s, memoTo("b@test.example"))
+	s.Close()
+}
+
+// A batch ends where unanswered commands would pass 4096 octets, neither later
+// nor earlier.
+func TestWindow(t *testing.T) {
+	// MAIL with its CRLF has 28 octets. RCPT TO:<x@test.example> has 26 with an
+	// address of one letter.
+	const mail = len("MAIL FROM:<a@test.example>\r\n")
+	address := func(n int) string { // of a RCPT of n octets with its CRLF
+		local := n - len("RCPT TO:<@test.example>\r\n")
+		return strings.Repeat("x", local) + "@test.example"
+	}
+	for _, over := range []int{0, 1} {
+		for _, partial := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d octets, partial %v", 4096+over, partial), func(t *testing.T) {
+				var env submission.Envelope
+				env.From, env.Partial = "a@test.example", partial
+				script := "C: MAIL FROM:<a@test.example>\n"
+				left := 4096 - mail
+				for left > 0 {
+					n := min(left, 50)
+					if left-n < 26 { // leave enough for one more
+						n = left
+					}
+					left -= n
+					if left == 0 {
+						n += over
+					}
+					env.To = append(env.To, submission.Recipient{Addr: address(n)})
+				}
+				last := len(env.To) - 1
+				for _, r := range env.To[:last] {
+					script += "C: RCPT TO:<" + r.Addr + ">\n"
+				}
+				final := "C: RCPT TO:<" + env.To[last].Addr + ">\n"
+				replies := strings.Repeat("S: 250 ok\n", last+1)
+				if over == 0 {
+					script += final + replies + "S: 250 ok\n"
+				} else {
+					script += replies + final
+				}
+				if over == 0 {
+					script += "C: DATA\nS: 354 go\n"
+				} else if partial {
+					script += "C: DATA\nS: 250 ok\nS: 354 go\n"
+				} else {
+					script += "S: 250 ok\nC: DATA\nS: 354 go\n"
+				}
+				s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
+				mustSend(t, s, env)
+				s.Close()
+			})
+		}
+	}
+}
+
+// eagerPeer is a server that answers each command as it reads it, over a
+// connection without any buffer, and reads nothing while its reply is not taken.
+func eagerPeer(nc net.Conn, keywords ...string) (commands []string) {
+	defer nc.Close()
+	r := bufio.NewReaderSize(nc, 4096)
+	say := func(text string) bool { _, err := io.WriteString(nc, text+"\r\n"); return err == nil }
+	if !say("220 hi") {
+		return nil
+	}
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return commands
+		}
+		line = strings.TrimSuffix(line, "\r\n")
+		commands = append(commands, line)
+		reply := "250 ok"
+		switch verb, arg, _ := strings.Cut(line, " "); verb {
+		case "EHLO":
+			reply = "250-mail.test.example\r\n250-" + strings.Join(append(keywords, "250 X-LAST"), "\r\n250-")
+			reply = strings.Replace(reply, "250-250 ", "250 ", 1)
+		case "DATA":
+			if !say("354 go") {
+				return commands
+			}
+			for line != ".\r\n" {
+				if line, err = r.ReadString('\n'); err != nil {
+					return commands
+				}
+			}
+		case "BDAT":
+			var n int
+			fmt.Sscanf(arg, "%d", &n)
+			if _, err := io.CopyN(io.Discard, r, int64(n)); err != nil {
+				return commands
+			}
+		case "RCPT":
+			if strings.Contains(line, "7@") {
+				reply = "550 5.1.1 no sevens"
+			}
+		case "QUIT":
+			say("221 bye")
+			return commands
+		}
+		if !say(reply) {
+			return commands
+		}
+	}
+}
+
+// Thousands of recipients must not make both sides wait for each other.
+func TestManyRecipientsUnbuffered(t *testing.T) {
+	const recipients = 2000
+	for _, keywords := range [][]string{{"PIPELINING"}, {"PIPELINING", "CHUNKING"}, {}} {
+		for _, partial := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v partial %v", keywords, partial), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, server := net.Pipe()
+					defer client.Close()
+					heard := make(chan []string, 1)
+					go func() { heard <- eagerPeer(server, keywords...) }()
+					s := openSession(t, client, plainText())
+					env := submission.Envelope{From: "a@test.example", Partial: partial}
+					for i := range recipients {
+						env.To = append(env.To, submission.Recipient{Addr: fmt.Sprintf("recipient-number-%d@test.example", i)})
+					}
+					res, err := send(s, env)
+					e := wantError[*submission.SendError](t, err)
+					want := submission.NotSent
+					if partial {
+						want = submission.PartlySent
+					}
+					if e.Outcome != want || e.Stage != submission.StageRcpt || (res != nil) != partial {
+						t.Errorf("%v", err)
+					}
+					for i, r := range e.Recipients {
+						status := submission.Unsent
+						switch {
+						case i%10 == 7:
+							status = submission.Invalid
+						case partial:
+							status = submission.Sent
+						}
+						if r.Addr != env.To[i].Addr || r.Status != status {
+							t.Fatalf("recipient %d: %+v, want %v", i, r, status)
+						}
+					}
+					if n := len(addressErrors(err)); n != recipients/10 {
+						t.Errorf("%d causes, want %d", n, recipients/10)
+					}
+					s.Close()
+					rcpts := 0
+					for _, c := range <-heard {
+						if strings.HasPrefix(c, "RCPT ") {
+							rcpts++
+						}
+						if c == "DATA" && !partial {
+							t.Error("DATA after a refusal")
+						}
+					}
+					if rcpts != recipients {
+						t.Errorf("%d RCPT, want %d", rcpts, recipients)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Recipients that are wrong before anything is sent are not asked for, and the
+// rest goes on if the envelope is partial.
+func TestBadRecipientsLocally(t *testing.T) {
+	env := memoTo("no address", "b@test.example", "c@test.example\r\nRSET", "d@test.example")
+	env.Partial = true
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+		C: MAIL FROM:<a@test.example>
+		C: RCPT TO:<b@test.example>
+		C: RCPT TO:<d@test.example>
+		C: DATA
+		S: 250 ok
+		S: 250 ok
+		S: 450 full
+		S: 354 go
+	`+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
+	res, err := send(s, env)
+	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, code: 450, temporary: true, codes: []int{0, 250, 0, 450},
+		status: []submission.RecipientStatus{submission.Invalid, submission.Sent, submission.Invalid, submission.Unsent}}.check(t, res, err)
+	list := addressErrors(err)
+	if len(list) != 3 || list[0].Addr != env.To[0].Addr || list[0].Err == nil || list[0].Reply != nil ||
+		list[1].Addr != env.To[2].Addr || list[2].Reply == nil {
+		t.Errorf("causes: %v", list)
+	}
+	s.Close()
+
+	for name, to := range map[string][]string{
+		"all-or-nothing": {"no address", "b@test.example"},
+		"all of partial": {"no address", "b@"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+"C: QUIT\nS: 221 bye\neof"), plainText())
+			defer s.Close()
+			env := memoTo(to...)
+			env.Partial = name != "all-or-nothing"
+			res, err := send(s, env)
+			status := []submission.RecipientStatus{submission.Invalid, submission.Unsent}
+			if env.Partial {
+				status[1] = submission.Invalid
+			}
+			verdict{stage: submission.StageRcpt, status: status, codes: []int{0, 0}}.check(t, res, err)
+		})
+	}
+}

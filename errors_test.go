@@ -1,0 +1,308 @@
+package submission_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// typedError is what every error type of the package has.
+type typedError interface {
+	error
+	Unwrap() error
+	Temporary() bool
+}
+
+// hostile is text that a server or a caller may bring in: it colours, clears,
+// turns round, hides and splits.
+const hostile = "evil\x1b[2J\x1b]0;title\x07\r\nX: y\n\x00\x08\x7f\u0085\u009b31m\u200b\u200e\u202eabc\u202c\u2028\u2029\u2066\ufeff\U000e0041\xff\xc3 end"
+
+// checkPrintable wants text on one line that does nothing to a terminal.
+func checkPrintable(t *testing.T, text string) {
+	t.Helper()
+	if !utf8.ValidString(text) {
+		t.Errorf("not UTF-8: %q", text)
+	}
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			t.Errorf("%U in %q", r, text)
+			return
+		}
+	}
+}
+
+// The text of every error type, hostile in every place.
+func TestErrorTextEscaped(t *testing.T) {
+	reply := &submission.Reply{Code: 550, Lines: []string{hostile, hostile}}
+	cause := errors.New(hostile)
+	address := &submission.AddressError{Addr: hostile, Reply: reply}
+	sender := &submission.SenderError{Addr: hostile, Reply: reply}
+	for _, err := range []typedError{
+		sender, &submission.SenderError{Addr: hostile, Err: cause}, address, &submission.AddressError{Addr: hostile, Err: cause},
+		&submission.SendError{Stage: submission.StageFinal, Reply: reply}, &submission.SendError{Stage: submission.StageMessage, Err: cause},
+		&submission.SendError{Stage: submission.StageRcpt, Reply: reply, Err: address}, &submission.SendError{Stage: submission.StageMail, Reply: reply, Err: sender},
+		&submission.SendError{Err: errors.Join(address, sender, cause)}, &submission.SendError{Err: fmt.Errorf("wrapped: %w", address)},
+		&submission.ConnectError{Addr: "host:25", Reply: reply, Err: cause}, &submission.TLSError{Host: "host", Err: cause},
+		&submission.AuthError{Mechanism: hostile, Reply: reply, Err: cause}, &submission.AuthError{Offered: []string{hostile}},
+	} {
+		checkPrintable(t, err.Error())
+		if !strings.HasPrefix(err.Error(), "submission: ") {
+			t.Errorf("%T: %q", err, err.Error())
+		}
+	}
+	p := &submission.ProtocolError{Text: hostile}
+	checkPrintable(t, p.Error())
+}
+
+// Errors made of nothing say something.
+func TestZeroErrors(t *testing.T) {
+	for _, err := range []error{
+		&submission.SendError{}, &submission.SenderError{}, &submission.AddressError{}, &submission.ConnectError{},
+		&submission.TLSError{}, &submission.AuthError{}, &submission.ProtocolError{},
+	} {
+		if !strings.HasPrefix(err.Error(), "submission: ") || isTemporary(err) || errors.Unwrap(err) != nil {
+			t.Errorf("%T: %q", err, err.Error())
+		}
+	}
+}
+
+// What a server says reaches the caller raw in Reply.Lines and escaped in text.
+func TestServerTextEscaped(t *testing.T) {
+	const nasty = `550-5.7.1 \x1b[2Jno\x07\r\n550 \xe2\x80\xaeright to left\xff\x00\r\n`
+	for stage, script := range map[submission.Stage]string{
+		submission.StageMail:  "C: MAIL FROM:<a@test.example>\nS> " + nasty + "\n",
+		submission.StageRcpt:  way{}.until(atRcpt1) + "S> " + nasty + "\n",
+		submission.StageFinal: strings.Replace(stepsOK, "S: 250 taken", "S> "+nasty, 1),
+	} {
+		s := openSession(t, smtptest.Play(t, greeted()+script+"C: QUIT\nS: 221 bye\neof"), plainText())
+		_, err := send(s, memoTo("b@test.example"))
+		s.Close()
+		verdict{stage: stage, code: 550}.check(t, nil, err)
+		checkPrintable(t, err.Error())
+		if !strings.Contains(err.Error(), `\x1b[2Jno\a`) || !strings.Contains(err.Error(), `\u202eright to left\xff\x00`) {
+			t.Errorf("%v: %s", stage, err)
+		}
+		if strings.Count(err.Error(), "right to left") != 1 {
+			t.Errorf("the reply stands twice: %v", err)
+		}
+		r := err.(*submission.SendError).Reply
+		if r.Lines[0] != "5.7.1 \x1b[2Jno\x07" || r.Lines[1] != "\u202eright to left\xff\x00" || r.Enhanced != (submission.EnhancedCode{5, 7, 1}) {
+			t.Errorf("%q", r.Lines)
+		}
+		checkPrintable(t, r.String())
+	}
+}
+
+// A reply to the loss of a session is named once too.
+func TestClosingSaidOnce(t *testing.T) {
+	for at := range stageAt {
+		w := way{}
+		s := openSession(t, smtptest.Play(t, w.greeting()+w.until(at)+"S: 421 4.3.2 shutting down\neof"), plainText())
+		_, err := send(s, w.envelope())
+		if err == nil || strings.Count(err.Error(), "shutting down") != 1 {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// From outside, through any wrapping, the typed errors and the causes are found.
+func TestErrorsReachable(t *testing.T) {
+	sendAll := func(script string, env submission.Envelope) error {
+		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script), plainText())
+		defer s.Close()
+		_, err := send(s, env)
+		return fmt.Errorf("job 7: %w", fmt.Errorf("mail: %w", err))
+	}
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
+	env := memoTo("b@test.example", "c@test.example")
+
+	err := sendAll(flight+"S: 450 x\nS: 503 x\nS: 503 x\nC: QUIT\nS: 221 x\neof", env)
+	var send *submission.SendError
+	var sender *submission.SenderError
+	if !errors.As(err, &send) || !errors.As(err, &sender) || sender.Reply == nil || sender.Reply.Code != 450 || sender.Addr != "a@test.example" || !sender.Temporary() {
+		t.Errorf("%v", err)
+	}
+
+	err = sendAll(flight+"S: 250 x\nS: 550 x\nS: 552 x\nreset", env)
+	var address *submission.AddressError
+	if !errors.As(err, &address) || address.Addr != "b@test.example" || address.Temporary() || len(addressErrors(err)) != 2 {
+		t.Errorf("%v", err)
+	}
+
+	err = sendAll(flight+"S: 250 x\nS: 550 x\nreset", env)
+	var op *net.OpError
+	if !errors.As(err, &address) || !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &op) {
+		t.Errorf("the refusal or the loss is missing: %v", err)
+	}
+
+	err = sendAll(flight+"S: 250 x\nclose", env)
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("%v", err)
+	}
+
+	err = sendAll(flight+"S: 250 x\nS: ???\neof", env)
+	var protocol *submission.ProtocolError
+	if !errors.As(err, &protocol) || protocol.Stage != submission.StageRcpt || protocol.Temporary() || !strings.Contains(protocol.Text, "???") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A cause of the caller's own goes through: from a source, from a context.
+func TestOwnErrorsReachable(t *testing.T) {
+	cause := &net.DNSError{Err: "of another protocol", Name: "x"}
+	s := openSession(t, smtptest.Play(t, greeted()+"eof"), plainText())
+	_, err := s.Send(context.Background(), memoTo("b@test.example"), &failing{err: fmt.Errorf("template: %w", cause)})
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || dns != cause {
+		t.Errorf("%v", err)
+	}
+	verdict{stage: submission.StageMessage, is: cause}.check(t, nil, err)
+
+	s = openSession(t, smtptest.Play(t, greeted()+"stall"), plainText())
+	why := errors.New("maintenance")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go cancel(why)
+	_, err = s.Send(ctx, memoTo("b@test.example"), strings.NewReader(memo))
+	if !errors.Is(err, why) || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	checkErrorText(t, err)
+	s.Close()
+}
+
+// Temporary of what one reply says.
+func TestReplyTemporary(t *testing.T) {
+	for code := 200; code < 600; code++ {
+		r := submission.Reply{Code: code}
+		if r.Temporary() != (code/100 == 4) || r.Permanent() != (code/100 == 5) {
+			t.Errorf("%d: %v, %v", code, r.Temporary(), r.Permanent())
+		}
+		if e := (&submission.SenderError{Reply: &r}); e.Temporary() != (code/100 == 4) {
+			t.Errorf("SenderError %d: %v", code, e.Temporary())
+		}
+		// RFC 5321, 4.5.3.1.10.
+		if e := (&submission.AddressError{Reply: &r}); e.Temporary() != (code/100 == 4 || code == 552) {
+			t.Errorf("AddressError %d: %v", code, e.Temporary())
+		}
+		for stage := submission.StageData; stage <= submission.StageFinal; stage++ {
+			if e := (&submission.SendError{Stage: stage, Reply: &r}); e.Temporary() != (code/100 == 4) {
+				t.Errorf("SendError at %v, %d: %v", stage, code, e.Temporary())
+			}
+		}
+	}
+}
+
+// Unknown is never Temporary, whatever else is in the error.
+func TestUnknownNotTemporary(t *testing.T) {
+	temporary := &submission.AddressError{Reply: &submission.Reply{Code: 450}}
+	for stage := submission.StageDial; stage <= submission.StageCommand; stage++ {
+		for _, e := range []*submission.SendError{
+			{Outcome: submission.Unknown, Stage: stage},
+			{Outcome: submission.Unknown, Stage: stage, Reply: &submission.Reply{Code: 450}},
+			{Outcome: submission.Unknown, Stage: stage, Err: temporary},
+			{Outcome: submission.Unknown, Stage: stage, Reply: &submission.Reply{Code: 421}, Err: errors.Join(temporary, temporary)},
+		} {
+			if e.Temporary() {
+				t.Errorf("%v is temporary", e)
+			}
+		}
+	}
+}
+
+// Temporary of recipients mixed: all of them must be for all-or-nothing, one is
+// enough for a partial envelope.
+func TestTemporaryMixed(t *testing.T) {
+	for _, tc := range []struct {
+		codes        []int
+		all, partial bool
+	}{
+		{[]int{450, 451}, true, true},
+		{[]int{550, 551}, false, false},
+		{[]int{450, 550}, false, true},
+		{[]int{550, 450}, false, true},
+		{[]int{552, 552}, true, true},
+		{[]int{552, 550}, false, true},
+		{[]int{552, 450}, true, true},
+		{[]int{250, 450}, true, true},
+		{[]int{250, 550}, false, false},
+		{[]int{250, 552}, true, true},
+	} {
+		for _, partial := range []bool{false, true} {
+			want := tc.all
+			if partial {
+				want = tc.partial
+			}
+			m := rcptMix{codes: tc.codes, partial: partial, pipelined: true, chunked: true}
+			if v := m.verdict(); v.temporary != want {
+				t.Errorf("%v: the verdict of the test itself is %v", m, v.temporary)
+			}
+			m.run(t, "whole")
+		}
+	}
+}
+
+// The text names a few causes and counts the rest.
+func TestManyCausesShort(t *testing.T) {
+	script, replies := "C: MAIL FROM:<a@test.example>\n", "S: 250 ok\n"
+	var env submission.Envelope
+	env.From = "a@test.example"
+	for i := range 40 {
+		env.To = append(env.To, submission.Recipient{Addr: fmt.Sprintf("r%d@test.example", i)})
+		script += fmt.Sprintf("C: RCPT TO:<r%d@test.example>\n", i)
+		replies += "S: 550 5.1.1 no such user\n"
+	}
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script+replies+"C: QUIT\nS: 221 bye\neof"), plainText())
+	defer s.Close()
+	_, err := send(s, env)
+	if n := len(addressErrors(err)); n != 40 {
+		t.Errorf("%d causes", n)
+	}
+	if text := err.Error(); !strings.Contains(text, "r0@test.example") || !strings.Contains(text, "37 more") || len(text) > 500 {
+		t.Errorf("%d octets: %s", len(text), text)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for stage := submission.StageDial; stage <= submission.StageCommand; stage++ {
+		if s := stage.String(); s == "" || strings.HasPrefix(s, "Stage(") {
+			t.Errorf("stage %d has no name: %q", stage, s)
+		}
+	}
+	for want, got := range map[string]fmt.Stringer{
+		"not sent": submission.NotSent, "partly sent": submission.PartlySent, "outcome unknown": submission.Unknown,
+		"unsent": submission.Unsent, "sent": submission.Sent, "invalid": submission.Invalid, "uncertain": submission.Uncertain,
+		"Stage(99)": submission.Stage(99), "MAIL": submission.StageMail, "5.1.1": submission.EnhancedCode{5, 1, 1}, "": submission.EnhancedCode{},
+		"no reply": submission.Reply{}, "250": submission.Reply{Code: 250, Lines: []string{""}}, "250 a; b": submission.Reply{Code: 250, Lines: []string{"a", "b"}},
+	} {
+		if got.String() != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// An enhanced code counts when it is one and of the class of its reply.
+func TestEnhancedCode(t *testing.T) {
+	for text, want := range map[string]submission.EnhancedCode{
+		"550 5.1.1 no": {5, 1, 1}, "550 5.1.1": {5, 1, 1}, "550 5.123.999 x": {5, 123, 999}, "450 4.7.1 x": {4, 7, 1},
+		"550 4.1.1 x": {}, "450 5.1.1 x": {}, "550 2.1.1 x": {}, "550 5.1 x": {}, "550 5.1.1x": {}, "550 5.1.1.1 x": {}, "550 5.1234.1 x": {}, "550 x 5.1.1": {},
+		"550 5..1 x": {}, "550  5.1.1 x": {}, "550": {}, "550 5": {}, "550 6.1.1 x": {}, "550-5.1.1 a\\r\\n550 5.1.2 b": {5, 1, 1}, "550-5.1.1\\r\\n550 b": {5, 1, 1},
+	} {
+		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<a@test.example>\nS> "+text+"\\r\\n\nC: QUIT\nS: 221 bye\neof"), plainText())
+		_, err := send(s, memoTo("b@test.example"))
+		s.Close()
+		r := wantError[*submission.SendError](t, err).Reply
+		if r == nil || r.Enhanced != want {
+			t.Errorf("%q: %v, want %v", text, r, want)
+		}
+	}
+}

@@ -1,0 +1,379 @@
+package submission_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// message stands for what a service sends.
+const message = "Subject: Your order\r\n\r\nIt is on its way.\r\n"
+
+// demo starts a fake server and returns it with options for it. An account
+// "shop" has the password "a secret".
+func demo(hook func(smtptest.Command) *smtptest.Answer) (*smtptest.Server, *submission.Options) {
+	srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"shop": "a secret"}, Hook: hook})
+	return srv, &submission.Options{TLSConfig: srv.ClientTLSConfig()}
+}
+
+// refusing answers RCPT for one recipient.
+func refusing(addr, reply string) func(smtptest.Command) *smtptest.Answer {
+	return func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "RCPT" && strings.Contains(c.Line, "<"+addr+">") {
+			return &smtptest.Answer{Reply: reply}
+		}
+		return nil
+	}
+}
+
+func Example() {
+	srv, options := demo(nil) // a real service knows its server's name
+	defer srv.Close()
+
+	options.Auth = submission.Password{Username: "shop", Password: "a secret"}
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	result, err := client.Send(context.Background(), submission.Envelope{
+		From: "shop@example.org",
+		To:   submission.To("customer@example.net"),
+	}, strings.NewReader(message))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(result.Reply)
+	fmt.Println(strings.ReplaceAll(string(srv.Messages()[0].Data), "\r\n", "\n"))
+	// Output:
+	// 250 2.0.0 message accepted
+	// Subject: Your order
+	//
+	// It is on its way.
+}
+
+// What to do about an error depends on the outcome first.
+func ExampleSendError() {
+	srv, options := demo(refusing("nobody@example.net", "550 5.1.1 no such user"))
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	_, err = client.Send(context.Background(), submission.Envelope{
+		From: "shop@example.org",
+		To:   submission.To("customer@example.net", "nobody@example.net"),
+	}, strings.NewReader(message))
+
+	var failed *submission.SendError
+	if errors.As(err, &failed) {
+		switch {
+		case failed.Outcome == submission.Unknown:
+			fmt.Println("it may have arrived: look before sending again")
+		case failed.Temporary():
+			fmt.Println("try again later")
+		default:
+			fmt.Println("it will not work like this:", err)
+		}
+		for _, r := range failed.Recipients {
+			fmt.Println(r.Addr, r.Status)
+		}
+	}
+	// Output:
+	// it will not work like this: submission: RCPT: not sent: recipient nobody@example.net refused: server says 550 5.1.1 no such user
+	// customer@example.net unsent
+	// nobody@example.net invalid
+}
+
+// With Partial the accepted recipients get the message although others do not.
+func ExampleEnvelope_partial() {
+	srv, options := demo(refusing("nobody@example.net", "550 5.1.1 no such user"))
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	result, err := client.Send(context.Background(), submission.Envelope{
+		From:    "shop@example.org",
+		To:      submission.To("customer@example.net", "nobody@example.net"),
+		Partial: true,
+	}, strings.NewReader(message))
+	fmt.Println(err)
+	for _, r := range result.Recipients {
+		fmt.Println(r.Addr, r.Status)
+	}
+	// Output:
+	// submission: RCPT: partly sent: recipient nobody@example.net refused: server says 550 5.1.1 no such user
+	// customer@example.net sent
+	// nobody@example.net invalid
+}
+
+// A delivery status notification tells later what became of the message.
+func ExampleDSN() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	_, err = client.Send(context.Background(), submission.Envelope{
+		From: "shop@example.org",
+		To: []submission.Recipient{
+			{Addr: "customer@example.net", ORCPT: "sales+customer@example.org"},
+		},
+		DSN: submission.DSN{
+			Notify:     submission.NotifySuccess | submission.NotifyFailure,
+			Return:     submission.ReturnHeaders,
+			EnvelopeID: "order 17",
+		},
+	}, strings.NewReader(message))
+	fmt.Println(err)
+	for _, line := range srv.Transcript() {
+		if strings.HasPrefix(line, "C: MAIL") || strings.HasPrefix(line, "C: RCPT") {
+			fmt.Println(line)
+		}
+	}
+	// Output:
+	// <nil>
+	// C: MAIL FROM:<shop@example.org> SIZE=42 RET=HDRS ENVID=order+2017
+	// C: RCPT TO:<customer@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;sales+2Bcustomer@example.org
+}
+
+// A message can be written while it is sent. If the function fails, nothing is
+// delivered.
+func ExampleClient_SendFunc() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	env := submission.Envelope{From: "shop@example.org", To: submission.To("customer@example.net")}
+	_, err = client.SendFunc(context.Background(), env, func(w io.Writer) error {
+		fmt.Fprintf(w, "Subject: Report\n\n")
+		return errors.New("the database is gone")
+	})
+	fmt.Println(err)
+	fmt.Println(len(srv.Messages()), "messages arrived")
+	// Output:
+	// submission: message: not sent: message source: the database is gone
+	// 0 messages arrived
+}
+
+// Ping tells at the start of a service whether its configuration is right.
+func ExampleClient_Ping() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	options.Auth = submission.Password{Username: "shop", Password: "not the one"}
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	fmt.Println(client.Ping(context.Background()))
+	// Output:
+	// submission: AUTH PLAIN: server says 535 5.7.8 user or password is wrong (user name or password wrong)
+}
+
+// A session of one's own sends several messages, and other commands, in order.
+func ExampleClient_Dial() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	session, err := client.Dial(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer session.Close()
+	limit, _ := session.Extensions().Size()
+	fmt.Println("the server takes messages of up to", limit, "octets")
+	fmt.Println(session.Verify(context.Background(), "customer@example.net"))
+	fmt.Println(session.Noop(context.Background()))
+	// Output:
+	// the server takes messages of up to 52428800 octets
+	// 252 2.5.0 cannot tell, send and see <nil>
+	// <nil>
+}
+
+// A transaction is fed piece by piece and only Commit delivers it.
+func ExampleSession_Begin() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	session, err := client.Dial(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer session.Close()
+	tx, err := session.Begin(context.Background(), submission.Envelope{
+		From: "shop@example.org", To: submission.To("customer@example.net"),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer tx.Abort() // does nothing after Commit
+	fmt.Fprintln(tx, "Subject: In pieces")
+	fmt.Fprintln(tx)
+	fmt.Fprintln(tx, "One line.")
+	result, err := tx.Commit()
+	fmt.Println(result.Bytes, err)
+	// Output: 33 <nil>
+}
+
+// Any mechanism that go-sasl or the caller has can be used; the context may
+// carry whose message it is.
+func ExampleAuthFunc() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	options.Auth = submission.AuthFunc(func(ctx context.Context, s submission.ServerInfo) (sasl.Client, error) {
+		return sasl.NewPlainClient("", "shop", "a secret"), nil
+	})
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	fmt.Println(client.Ping(context.Background()))
+	// Output: <nil>
+}
+
+// Passwords print as asterisks, wherever they end up.
+func ExamplePassword() {
+	options := submission.Options{Auth: submission.Password{Username: "shop", Password: "a secret"}}
+	fmt.Printf("%+v\n", options.Auth)
+	// Output: Password{"shop" ***}
+}
+
+// A proxy resolves the server's name; the password for the server stays inside
+// TLS, the one for the proxy does not.
+func ExampleSOCKS5() {
+	dialer, err := submission.SOCKS5("proxy.example.org:1080", url.UserPassword("me", "for the proxy"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := submission.New("mail.example.org", &submission.Options{Dialer: dialer})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client.Close()
+}
+
+// The check of the host name alone is turned off like this: the chain is still
+// verified. (InsecureSkipVerify without VerifyConnection would drop both.)
+func ExampleOptions_anyName() {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	options := &submission.Options{TLSConfig: &tls.Config{
+		InsecureSkipVerify: true,
+		VerifyConnection: func(st tls.ConnectionState) error {
+			chain := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+			for _, cert := range st.PeerCertificates[1:] {
+				chain.Intermediates.AddCert(cert)
+			}
+			_, err := st.PeerCertificates[0].Verify(chain)
+			return err
+		},
+	}}
+	client, err := submission.New("10.0.0.25:587", options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client.Close()
+}
+
+// A Logger gets the protocol at level Debug, without secrets and bodies.
+func ExampleOptions_logger() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	plain := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	options.Logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: plain}))
+	options.HELO, options.TLS = true, submission.TLSNone
+	options.LocalName = "service.example.org"
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	client.Ping(context.Background())
+	// Output:
+	// level=DEBUG msg="smtp received" code=220 reply="220 mail.test.example ESMTP ready"
+	// level=DEBUG msg="smtp sent" line="HELO service.example.org"
+	// level=DEBUG msg="smtp received" code=250 reply="250 mail.test.example"
+	// level=DEBUG msg="smtp sent" line=QUIT
+	// level=DEBUG msg="smtp received" code=221 reply="221 mail.test.example closing"
+}
+
+// A deadline covers everything: dialing, waiting for a session, the message.
+func ExampleClient_Send_deadline() {
+	srv, options := demo(func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "MESSAGE" {
+			return &smtptest.Answer{Reply: "250 late", Delay: time.Minute}
+		}
+		return nil
+	})
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_, err = client.Send(ctx, submission.Envelope{From: "shop@example.org", To: submission.To("customer@example.net")},
+		strings.NewReader(message))
+	fmt.Println(err)
+	// Output: submission: final reply: outcome unknown: given up by the caller: context deadline exceeded
+}

@@ -1,0 +1,308 @@
+package submission
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+// checkPath wants what stands between angle brackets to be one mailbox: nothing
+// outside of a quoted string that could end it or start something else.
+func checkPath(t *testing.T, path string) {
+	t.Helper()
+	if _, err := smtpwire.AppendLine(nil, path); err != nil || !utf8.ValidString(path) {
+		t.Fatalf("%q does not fit into a line: %v", path, err)
+	}
+	if len(path) > maxPath {
+		t.Fatalf("%q has %d octets", path, len(path))
+	}
+	quoted, at := false, -1
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == '"' && !quoted:
+			if i != 0 {
+				t.Fatalf("%q: a quote at %d", path, i)
+			}
+			quoted = true
+		case c == '"':
+			quoted = false
+			if i+1 < len(path) && path[i+1] != '@' {
+				t.Fatalf("%q: text behind the quoted string", path)
+			}
+		case c == '\\' && quoted:
+			i++
+		case quoted:
+		case c == '@':
+			if at >= 0 {
+				t.Fatalf("%q: two @", path)
+			}
+			at = i
+		case c <= ' ' || c == '<' || c == '>' || c == '(' || c == ')' || c == ',' || c == ';' || c == '\\':
+			t.Fatalf("%q: an unquoted %q", path, c)
+		}
+	}
+	if quoted {
+		t.Fatalf("%q: an open quoted string", path)
+	}
+	if at < 0 && !strings.EqualFold(path, "Postmaster") || at > maxLocalPart {
+		t.Fatalf("%q: no local part, or one of more than 64 octets", path)
+	}
+	if !isASCII(path[at+1:]) {
+		t.Fatalf("%q: a domain that is not ASCII", path)
+	}
+}
+
+// Whatever parses is written as something that parses to the same.
+func FuzzMailbox(f *testing.F) {
+	for _, s := range []string{
+		"user@test.example", `"a b"@c`, `"x> AUTH=<y"@z`, `"\"\\"@a`, "a..b@c", ".@x", "x@тест.example", "имя@тест.example", "x@[192.0.2.1]", "x@[IPv6:::1]", "x@[tag:y]",
+		"a@b> ORCPT=x", "a\r\nb@c", "\"a\r\n\"@b", "@", "", "a@b@c", `""@a`, "x@faß.de", "x@。a", "ａ@ｂ", "x@xn--a", "x@\u00ad", "x@A.b", "Postmaster",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		box, err := parseMailbox(s)
+		if err != nil {
+			if text := escaped(err.Error()); strings.ContainsFunc(text, unicode.IsControl) {
+				t.Fatalf("%q", text)
+			}
+			return
+		}
+		path := string(box.append(nil))
+		checkPath(t, path)
+		again, err := parseMailbox(path)
+		if err != nil || again != box {
+			t.Fatalf("%q is written as %q, which parses to %+v, %v", s, path, again, err)
+		}
+		if box.utf8() != !isASCII(path) {
+			t.Fatalf("%q: utf8 is %v", path, box.utf8())
+		}
+	})
+}
+
+// unxtext undoes appendXtext, strictly.
+func unxtext(t *testing.T, s string) string {
+	t.Helper()
+	var out []byte
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c <= ' ' || c > '~' || c == '=':
+			t.Fatalf("%q is no xtext", s)
+		case c == '+':
+			if i+2 >= len(s) || s[i+1:i+3] != strings.ToUpper(s[i+1:i+3]) {
+				t.Fatalf("%q is no xtext", s)
+			}
+			n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+			if err != nil {
+				t.Fatalf("%q is no xtext", s)
+			}
+			out = append(out, byte(n))
+			i += 2
+		default:
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+func FuzzXtext(f *testing.F) {
+	for _, s := range []string{"", "e=mc2+x", "a b", "+2B", "\r\n", "\x00\xff", "имя", "~!\"\\"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got := unxtext(t, string(appendXtext(nil, s))); got != s {
+			t.Fatalf("%q came back as %q", s, got)
+		}
+	})
+}
+
+// unUnicodeXtext undoes appendUnicodeXtext, strictly (RFC 6533, 3).
+func unUnicodeXtext(t *testing.T, s string) string {
+	t.Helper()
+	var out []rune
+	for s != "" {
+		c := s[0]
+		if c <= ' ' || c > '~' || c == '+' || c == '=' {
+			t.Fatalf("%q is no utf-8-addr-xtext", s)
+		}
+		if c != '\\' {
+			out, s = append(out, rune(c)), s[1:]
+			continue
+		}
+		digits, rest, ok := strings.Cut(s, "}")
+		digits, found := strings.CutPrefix(digits, `\x{`)
+		n, err := strconv.ParseUint(digits, 16, 32)
+		if !ok || !found || err != nil || len(digits) < 2 || len(digits) > 6 || len(digits) > 2 && digits[0] == '0' || digits != strings.ToUpper(digits) {
+			t.Fatalf("%q is no utf-8-addr-xtext", s)
+		}
+		out, s = append(out, rune(n)), rest
+	}
+	return string(out)
+}
+
+func FuzzORCPT(f *testing.F) {
+	for _, s := range []string{"", "a@b", "rfc822;a@b", "rfc822;e=mc2+x@b", "utf-8;имя@тест", "имя@b", ";", "a;", "x y;z", "utf-8;a\\b", "\r\n", "utf-8;\x00", "\xff", "😀"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		prefix := []byte("prefix")
+		out, err := appendORCPT(prefix, s)
+		value, ok := strings.CutPrefix(string(out), "prefix")
+		if !ok || err != nil && value != "" {
+			t.Fatalf("%q: %q, %v", s, out, err)
+		}
+		if err != nil {
+			return
+		}
+		kind, encoded, ok := strings.Cut(value, ";")
+		if !ok || !isKeyword(kind) || encoded == "" || len(value) > maxORCPT {
+			t.Fatalf("%q gives %q", s, value)
+		}
+		var addr string
+		if strings.EqualFold(kind, "utf-8") {
+			addr = unUnicodeXtext(t, encoded)
+		} else {
+			addr = unxtext(t, encoded)
+		}
+		if s != addr && s != kind+";"+addr {
+			t.Fatalf("%q came back as %q of type %q", s, addr, kind)
+		}
+		if strings.ContainsFunc(addr, unicode.IsControl) {
+			t.Fatalf("%q: a control character", addr)
+		}
+	})
+}
+
+// The lines of MAIL and RCPT have the parameters that were asked for and no
+// others, whatever stands in the values.
+func FuzzLines(f *testing.F) {
+	f.Add("a@b", "c@d", "rfc822;e@f", "id", "s@t", "X=1", "Y")
+	f.Add(`"x> AUTH=<y"@z`, `" "@b`, "имя", "a b+c=d", "<>", "X=>", "Y=<")
+	f.Add("<>", "Postmaster", "utf-8;a b", "+", `" a"@b`, "X-Y=;", "Z=+")
+	f.Fuzz(func(t *testing.T, from, to, orcpt, id, submitter, mailParam, rcptParam string) {
+		env := Envelope{
+			From: from, To: []Recipient{{Addr: to, ORCPT: orcpt, Params: []string{rcptParam}}},
+			DSN: DSN{EnvelopeID: id}, Submitter: submitter, Params: []string{mailParam},
+		}
+		var p plan
+		if p.parse(&env, "") != nil {
+			return
+		}
+		for n, line := range []string{string(p.appendMail(nil, 5, Body8BitMIME)), string(p.appendRcpt(nil, 0))} {
+			if _, err := smtpwire.AppendLine(nil, line); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			box := p.sender
+			if n == 1 {
+				box = p.rcpts[0]
+			}
+			path := string(box.append(nil))
+			prefix := []string{"MAIL FROM:<", "RCPT TO:<"}[n]
+			rest, ok := strings.CutPrefix(line, prefix+path+">")
+			if !ok {
+				t.Fatalf("%q does not begin with the path %q", line, path)
+			}
+			if path != "" {
+				checkPath(t, path)
+			}
+			var keys []string
+			for _, param := range strings.Split(rest, " ")[1:] {
+				key, value, _ := strings.Cut(param, "=")
+				if !isKeyword(key) || strings.Contains(value, "=") {
+					t.Fatalf("%q: parameter %q", line, param)
+				}
+				keys = append(keys, key)
+			}
+			var want []string
+			if n == 0 {
+				want = []string{"SIZE", "BODY"}
+				if p.utf8() {
+					want = append(want, "SMTPUTF8")
+				}
+				if id != "" {
+					want = append(want, "ENVID")
+				}
+				if submitter != "" {
+					want = append(want, "AUTH")
+				}
+				want = append(want, strings.Split(mailParam, "=")[0])
+			} else {
+				if orcpt != "" {
+					want = append(want, "ORCPT")
+				}
+				want = append(want, strings.Split(rcptParam, "=")[0])
+			}
+			if !slices.Equal(keys, want) {
+				t.Fatalf("%q has the parameters %q, want %q", line, keys, want)
+			}
+		}
+	})
+}
+
+// Whatever a server says to EHLO is taken in some order: each keyword once, in
+// upper case, none that is disabled.
+func FuzzExtensions(f *testing.F) {
+	for _, s := range []string{
+		"", "host", "host\nSIZE 1000\nAUTH PLAIN LOGIN\nAUTH=LOGIN X", "h\nsize\nSIZE 5\nSize 6", "h\n AUTH  plain\tlogin ", "h\nDSN\n\n \nAUTH", "h\nSIZE 99999999999999999999",
+		"h\nSIZE -1", "h\nAUTH=\nAUTH=A", "h\nſize", "h\n\xff\x00", "h\nK K K",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, reply string) {
+		lines := strings.Split(reply, "\n")
+		e := parseExtensions(lines, []string{"dsn"})
+		seen := map[string]bool{}
+		for _, x := range e.list {
+			if x.keyword == "" || seen[x.keyword] || strings.Contains(x.keyword, " ") {
+				t.Fatalf("keyword %q in %q", x.keyword, e.list)
+			}
+			seen[x.keyword] = true
+			if !e.Has(x.keyword) || !e.Has(strings.ToLower(x.keyword)) && isASCII(x.keyword) {
+				t.Fatalf("%q is not found", x.keyword)
+			}
+			if param, ok := e.Param(x.keyword); !ok || param != strings.TrimSpace(param) {
+				t.Fatalf("%q: %q, %v", x.keyword, param, ok)
+			}
+		}
+		if e.Has("DSN") {
+			t.Fatal("a disabled extension is offered")
+		}
+		if limit, _ := e.Size(); limit < 0 {
+			t.Fatalf("SIZE is %d", limit)
+		}
+		var mechanisms []string
+		for _, m := range e.Mechanisms() {
+			if m == "" || slices.Contains(mechanisms, m) || strings.ContainsFunc(m, unicode.IsSpace) {
+				t.Fatalf("mechanisms %q", e.Mechanisms())
+			}
+			mechanisms = append(mechanisms, m)
+		}
+	})
+}
+
+// The text of a reply does nothing to a terminal or a log, whatever it says.
+func FuzzReplyString(f *testing.F) {
+	for _, s := range []string{"", "5.1.1 no", "\x1b[31m", "a\nb", "\u202e", "\xff", strings.Repeat("x", 5000), strings.Repeat("\x00", 5000), "5.1.1", "5.1.1\nx", "\ufffd"} {
+		f.Add(550, s)
+	}
+	f.Fuzz(func(t *testing.T, code int, text string) {
+		r := makeReply(code, text)
+		s := r.String()
+		if !utf8.ValidString(s) {
+			t.Fatalf("not UTF-8: %q", s)
+		}
+		for _, c := range s {
+			if !unicode.IsPrint(c) {
+				t.Fatalf("%U in %q", c, s)
+			}
+		}
+		if e := r.Enhanced; e != (EnhancedCode{}) && (e[0] != code/100 || !strings.HasPrefix(text, strconv.Itoa(e[0])+".")) {
+			t.Fatalf("%d %q has the enhanced code %v", code, text, e)
+		}
+	})
+}

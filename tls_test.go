@@ -1,0 +1,844 @@
+package submission_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// authority is a CA of a test's own.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB, name string) *authority {
+	t.Helper()
+	a := &authority{cert: &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
+	}}
+	self := a.issue(t, a.cert)
+	a.cert, a.key = self.Leaf, self.PrivateKey.(*ecdsa.PrivateKey)
+	return a
+}
+
+func (a *authority) pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
+// issue makes a certificate, which signs itself if it is the authority's own or
+// there is no authority.
+func (a *authority) issue(t testing.TB, template *x509.Certificate) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	parent, signer := template, key
+	if a != nil && a.key != nil {
+		parent, signer = a.cert, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// forNames is a template for a server with these names.
+func forNames(names ...string) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "the subject"},
+		DNSNames:    names,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+}
+
+func forIPs(ips ...string) *x509.Certificate {
+	c := forNames()
+	for _, ip := range ips {
+		c.IPAddresses = append(c.IPAddresses, net.ParseIP(ip))
+	}
+	return c
+}
+
+func changed(c *x509.Certificate, change func(*x509.Certificate)) *x509.Certificate {
+	change(c)
+	return c
+}
+
+func pin(c tls.Certificate) [32]byte { return sha256.Sum256(c.Leaf.RawSubjectPublicKeyInfo) }
+
+// peer is a small SMTP server over a TLS configuration of the test's own.
+type peer struct {
+	cfg      *tls.Config
+	implicit bool
+	addr     string
+}
+
+func newPeer(t testing.TB, implicit bool, cfg *tls.Config) *peer {
+	t.Helper()
+	p := &peer{cfg: cfg, implicit: implicit}
+	p.addr = listen(t, p.serve)
+	return p
+}
+
+func (p *peer) serve(raw net.Conn) {
+	nc := raw
+	if !p.implicit {
+		if !talk(nc, true) {
+			return
+		}
+	}
+	secured := tls.Server(nc, p.cfg)
+	if secured.Handshake() == nil {
+		if p.implicit {
+			io.WriteString(secured, "220 hi\r\n")
+		}
+		talk(secured, false)
+	}
+	io.Copy(io.Discard, raw)
+}
+
+// talk obeys commands up to QUIT, or up to STARTTLS, where it returns true.
+func talk(nc net.Conn, greet bool) bool {
+	if greet {
+		io.WriteString(nc, "220 hi\r\n")
+	}
+	in := bufio.NewReader(nc)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
+		case "EHLO":
+			io.WriteString(nc, "250-mail\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
+		case "STARTTLS":
+			io.WriteString(nc, "220 go\r\n")
+			return true
+		case "AUTH":
+			io.WriteString(nc, "235 ok\r\n")
+		case "QUIT":
+			io.WriteString(nc, "221 bye\r\n")
+			return false
+		default:
+			io.WriteString(nc, "250 ok\r\n")
+		}
+	}
+}
+
+// dialer dials the peer, whatever it is asked for, and keeps what the client
+// writes in *last.
+func (p *peer) dialer(last **tap) submission.Dialer {
+	return dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, p.addr)
+		if err != nil {
+			return nil, err
+		}
+		*last = &tap{Conn: nc}
+		return *last, nil
+	})
+}
+
+// bothWays runs f for implicit TLS and for STARTTLS.
+func bothWays(t *testing.T, f func(t *testing.T, mode submission.TLSMode)) {
+	t.Helper()
+	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
+		t.Run(mode.String(), func(t *testing.T) { f(t, mode) })
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	ca, other := newAuthority(t, "the issuer"), newAuthority(t, "another issuer")
+	var none *authority
+	const (
+		good      = ""
+		unknown   = "unknown authority"
+		name      = "wrong name"
+		invalid   = "invalid"
+		wrongPin  = "wrong pin"
+		forbidden = "the caller's check"
+	)
+	hints := map[string][]string{
+		unknown:  {"RootCAs", "PinnedKeys"},
+		name:     {"ServerName"},
+		invalid:  {"another certificate"},
+		wrongPin: {"PinnedKeys"},
+	}
+	mail := ca.issue(t, forNames(testHost))
+	self := none.issue(t, changed(forNames("other.example"), func(c *x509.Certificate) {
+		c.NotAfter = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+	}))
+	errCaller := errors.New("not to the caller's liking")
+	tests := []struct {
+		name    string
+		host    string // "" is testHost
+		cert    tls.Certificate
+		options func(*submission.Options)
+		want    string
+	}{
+		{name: "good", cert: mail},
+		{name: "several names", cert: ca.issue(t, forNames("a.example", testHost, "b.example"))},
+		{name: "self-signed", cert: none.issue(t, forNames(testHost)), want: unknown},
+		{name: "unknown CA", cert: other.issue(t, forNames(testHost)), want: unknown},
+		{name: "wrong name", cert: ca.issue(t, forNames("mail.other.example")), want: name},
+		{name: "expired", cert: ca.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
+			c.NotAfter = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+		})), want: invalid},
+		{name: "not yet valid", cert: ca.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
+			c.NotBefore = time.Date(2089, 1, 1, 0, 0, 0, 0, time.UTC)
+		})), want: invalid},
+		{name: "for clients only", cert: ca.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		})), want: invalid},
+		{name: "no SAN", cert: ca.issue(t, changed(forNames(), func(c *x509.Certificate) { c.Subject.CommonName = testHost })), want: name},
+		{name: "IP SAN", host: "192.0.2.25", cert: ca.issue(t, forIPs("192.0.2.25"))},
+		{name: "IPv6 SAN", host: "[2001:db8::25]", cert: ca.issue(t, forIPs("2001:db8::25"))},
+		{name: "another IP SAN", host: "192.0.2.25", cert: ca.issue(t, forIPs("192.0.2.26")), want: name},
+		{name: "IP as a DNS name", host: "192.0.2.25", cert: ca.issue(t, forNames("192.0.2.25")), want: name},
+		{name: "IP SAN, dialed by name", cert: ca.issue(t, forIPs("127.0.0.1")), want: name},
+		{name: "wildcard", cert: ca.issue(t, forNames("*.test.example"))},
+		{name: "wildcard, a level too deep", host: "a.mail.test.example", cert: ca.issue(t, forNames("*.test.example")), want: name},
+		{name: "wildcard, a level too high", host: "test.example", cert: ca.issue(t, forNames("*.test.example")), want: name},
+		{name: "wildcard, not first", cert: ca.issue(t, forNames("mail.*.example")), want: name},
+		{name: "upper case", host: "MAIL.Test.Example", cert: mail},
+		{name: "trailing dot", host: testHost + ".", cert: mail},
+		{name: "IDN", host: "тест.example", cert: ca.issue(t, forNames("xn--e1aybc.example"))},
+		{name: "ServerName", host: "192.0.2.25", cert: mail,
+			options: func(o *submission.Options) { o.TLSConfig.ServerName = testHost }},
+		{name: "ServerName, wrong", cert: mail,
+			options: func(o *submission.Options) { o.TLSConfig.ServerName = "x.example" }, want: name},
+		{name: "not verified", cert: self,
+			options: func(o *submission.Options) { o.TLSConfig.InsecureSkipVerify = true }},
+
+		{name: "pin, no CA", cert: self, options: func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(self)} }},
+		{name: "pin among others", cert: self, options: func(o *submission.Options) {
+			o.PinnedKeys = [][32]byte{{1}, pin(mail), pin(self)}
+		}},
+		{name: "pin, good certificate", cert: mail, options: func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(mail)} }},
+		{name: "wrong pin, good certificate", cert: mail, options: func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(self)} }, want: wrongPin},
+		{name: "zero pin", cert: mail, options: func(o *submission.Options) { o.PinnedKeys = make([][32]byte, 1) }, want: wrongPin},
+		{name: "pin of the CA", cert: withChain(mail, ca), options: func(o *submission.Options) {
+			o.PinnedKeys = [][32]byte{sha256.Sum256(ca.cert.RawSubjectPublicKeyInfo)}
+		}, want: wrongPin},
+		{name: "wrong pin, not verified", cert: self, options: func(o *submission.Options) {
+			o.TLSConfig.InsecureSkipVerify, o.PinnedKeys = true, [][32]byte{pin(mail)}
+		}, want: wrongPin},
+		{name: "right pin, and the caller says no", cert: mail, options: func(o *submission.Options) {
+			o.PinnedKeys = [][32]byte{pin(mail)}
+			o.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return errCaller }
+		}, want: forbidden},
+		{name: "wrong pin, and the caller says yes", cert: mail, options: func(o *submission.Options) {
+			o.PinnedKeys = [][32]byte{pin(self)}
+			o.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return nil }
+		}, want: wrongPin},
+		{name: "the caller says no", cert: mail, options: func(o *submission.Options) {
+			o.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return errCaller }
+		}, want: forbidden},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{Certificates: []tls.Certificate{tt.cert}})
+				var wire *tap
+				done := 0
+				o := plainText(withTLS(mode), withAuth(testPassword))
+				o.Dialer = p.dialer(&wire)
+				o.TLSConfig = &tls.Config{RootCAs: ca.pool()}
+				o.InsecureAuth = true // what keeps the password home must be the certificate
+				o.Trace = &submission.Trace{TLSDone: func(tls.ConnectionState) { done++ }}
+				if tt.options != nil {
+					tt.options(o)
+				}
+				host := tt.host
+				if host == "" {
+					host = testHost
+				}
+				c, err := submission.New(host, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				s, err := c.Dial(context.Background())
+				if tt.want == good {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, ok := s.TLS(); !ok || done != 1 {
+						t.Errorf("TLS %v, Trace.TLSDone called %d times", ok, done)
+					}
+					s.Close()
+					wantOnlyTLS(t, wire.written())
+					return
+				}
+				if s != nil || done != 0 {
+					t.Errorf("session %v, Trace.TLSDone called %d times", s, done)
+				}
+				wantOnlyTLS(t, wire.written())
+				e := wantError[*submission.TLSError](t, err)
+				if e.Temporary() {
+					t.Errorf("temporary: %v", err)
+				}
+				var (
+					authority x509.UnknownAuthorityError
+					hostname  x509.HostnameError
+					broken    x509.CertificateInvalidError
+				)
+				kinds := map[string]bool{
+					unknown: errors.As(err, &authority), name: errors.As(err, &hostname), invalid: errors.As(err, &broken),
+					forbidden: errors.Is(err, errCaller), wrongPin: strings.Contains(err.Error(), fmt.Sprintf("%x", pin(tt.cert))),
+				}
+				if !kinds[tt.want] {
+					t.Errorf("not told as %s: %v", tt.want, err)
+				}
+				says := append([]string{e.Host}, hints[tt.want]...)
+				if tt.want == unknown || tt.want == name || tt.want == invalid {
+					says = append(says, tt.cert.Leaf.Subject.String(), tt.cert.Leaf.Issuer.String())
+				}
+				for _, want := range says {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("%q is not said: %v", want, err)
+					}
+				}
+				if host := strings.Trim(host, "[]"); !strings.EqualFold(e.Host, host) {
+					t.Errorf("host %q, want %q", e.Host, host)
+				}
+			})
+		})
+	}
+}
+
+func withChain(c tls.Certificate, ca *authority) tls.Certificate {
+	c.Certificate = append(c.Certificate[:1:1], ca.cert.Raw)
+	return c
+}
+
+// TestCertificateTextIsEscaped has a certificate whose names would act on a
+// terminal.
+func TestCertificateTextIsEscaped(t *testing.T) {
+	var none *authority
+	cert := none.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
+		c.Subject.CommonName = "evil\x1b[2J\r\n\u202esubject"
+	}))
+	p := newPeer(t, true, &tls.Config{Certificates: []tls.Certificate{cert}})
+	var wire *tap
+	c, err := submission.New(testHost, &submission.Options{TLS: submission.TLSImplicit, Dialer: p.dialer(&wire)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Ping(context.Background())
+	e := wantError[*submission.TLSError](t, err)
+	for _, text := range []string{err.Error(), e.Hint} {
+		if strings.ContainsAny(text, "\x1b\r\n\u202e") || !strings.Contains(text, "evil") {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
+func TestServerNameIsTheHostNamed(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	tests := []struct{ addr, sni string }{
+		{testHost, testHost},
+		{testHost + ".", testHost},
+		{testHost + ":2525", testHost},
+		{"тест.example", "xn--e1aybc.example"},
+		{"192.0.2.25", ""},
+		{"[2001:db8::25]", ""},
+	}
+	cert := ca.issue(t, changed(forNames(testHost, "xn--e1aybc.example"), func(c *x509.Certificate) {
+		c.IPAddresses = []net.IP{net.ParseIP("192.0.2.25"), net.ParseIP("2001:db8::25")}
+	}))
+	for _, tt := range tests {
+		t.Run(tt.addr, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+				sni := make(chan string, 1)
+				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
+					Certificates: []tls.Certificate{cert},
+					GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+						sni <- h.ServerName
+						return nil, nil
+					}})
+				var wire *tap
+				c, err := submission.New(tt.addr, &submission.Options{
+					TLS: mode, Dialer: p.dialer(&wire), TLSConfig: &tls.Config{RootCAs: ca.pool()}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if err := c.Ping(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if got := <-sni; got != tt.sni {
+					t.Errorf("SNI %q, want %q", got, tt.sni)
+				}
+			})
+		})
+	}
+}
+
+func TestVersions(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	cert := ca.issue(t, forNames(testHost))
+	for _, tt := range []struct {
+		server uint16
+		client *tls.Config
+		ok     bool
+	}{
+		{tls.VersionTLS13, &tls.Config{}, true},
+		{tls.VersionTLS12, &tls.Config{}, true},
+		{tls.VersionTLS11, &tls.Config{}, false},
+		{tls.VersionTLS10, &tls.Config{}, false},
+		{tls.VersionTLS12, &tls.Config{MinVersion: tls.VersionTLS13}, false},
+		{tls.VersionTLS13, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
+	} {
+		name := fmt.Sprintf("%s, client %d to %d", tls.VersionName(tt.server), tt.client.MinVersion, tt.client.MaxVersion)
+		t.Run(name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
+					Certificates: []tls.Certificate{cert}, MinVersion: tt.server, MaxVersion: tt.server})
+				var wire *tap
+				client := tt.client.Clone()
+				client.RootCAs = ca.pool()
+				c, err := submission.New(testHost, &submission.Options{TLS: mode, Dialer: p.dialer(&wire), TLSConfig: client})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				s, err := c.Dial(context.Background())
+				wantOnlyTLS(t, wire.written())
+				if tt.ok {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if st, _ := s.TLS(); st.Version != tt.server {
+						t.Errorf("version %x", st.Version)
+					}
+					s.Close()
+					return
+				}
+				if e := wantError[*submission.TLSError](t, err); e.Temporary() {
+					t.Errorf("temporary: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestClientCertificate has a server that wants a certificate of the client. In
+// TLS 1.3 it says so only after the client's side of the handshake has ended.
+func TestClientCertificate(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	server := ca.issue(t, forNames(testHost))
+	client := ca.issue(t, changed(forNames(), func(c *x509.Certificate) {
+		c.Subject.CommonName = "the client"
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}))
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, given := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, given %v", tls.VersionName(version), given), func(t *testing.T) {
+				bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+					seen := make(chan string, 1)
+					p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
+						Certificates: []tls.Certificate{server}, MaxVersion: version,
+						ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
+						VerifyConnection: func(st tls.ConnectionState) error {
+							seen <- st.PeerCertificates[0].Subject.CommonName
+							return nil
+						}})
+					var wire *tap
+					cfg := &tls.Config{RootCAs: ca.pool()}
+					if given {
+						cfg.Certificates = []tls.Certificate{client}
+					}
+					c, err := submission.New(testHost, &submission.Options{TLS: mode, Dialer: p.dialer(&wire), TLSConfig: cfg})
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					err = c.Ping(context.Background())
+					wantOnlyTLS(t, wire.written())
+					if given {
+						if err != nil {
+							t.Fatal(err)
+						}
+						if got := <-seen; got != "the client" {
+							t.Errorf("the server saw %q", got)
+						}
+						return
+					}
+					if e := wantError[*submission.TLSError](t, err); e.Temporary() {
+						t.Errorf("temporary: %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestResumption(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	cert := ca.issue(t, forNames(testHost))
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for name, options := range map[string]func(*submission.Options){
+			"CA":  func(o *submission.Options) { o.TLSConfig = &tls.Config{RootCAs: ca.pool()} },
+			"pin": func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(cert)} },
+			"own cache": func(o *submission.Options) {
+				o.TLSConfig = &tls.Config{RootCAs: ca.pool(), ClientSessionCache: &countingCache{}}
+			},
+		} {
+			t.Run(tls.VersionName(version)+", "+name, func(t *testing.T) {
+				bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+					p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: version})
+					var wire *tap
+					o := &submission.Options{TLS: mode, Dialer: p.dialer(&wire), Auth: testPassword}
+					options(o)
+					c, err := submission.New(testHost, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					for i, want := range []bool{false, true, true} {
+						s, err := c.Dial(context.Background())
+						if err != nil {
+							t.Fatal(err)
+						}
+						if st, _ := s.TLS(); st.DidResume != want {
+							t.Errorf("dial %d: resumed %v", i+1, st.DidResume)
+						}
+						s.Close()
+					}
+					if own, ok := o.TLSConfig, name == "own cache"; ok && own.ClientSessionCache.(*countingCache).puts == 0 {
+						t.Error("the caller's cache was not used")
+					}
+				})
+			})
+		}
+	}
+}
+
+// countingCache is a session cache of the caller's.
+type countingCache struct {
+	mu   sync.Mutex
+	last *tls.ClientSessionState
+	puts int
+}
+
+func (c *countingCache) Get(string) (*tls.ClientSessionState, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last, c.last != nil
+}
+
+func (c *countingCache) Put(_ string, s *tls.ClientSessionState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.puts = s, c.puts+1
+}
+
+// TestTLSConfigStaysTheCallers has New change nothing in what it was given.
+func TestTLSConfigStaysTheCallers(t *testing.T) {
+	cfg := new(tls.Config)
+	pins := [][32]byte{{1}}
+	c, err := submission.New(testHost, &submission.Options{TLSConfig: cfg, PinnedKeys: pins})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if cfg.ServerName != "" || cfg.MinVersion != 0 || cfg.ClientSessionCache != nil || cfg.InsecureSkipVerify || cfg.VerifyConnection != nil {
+		t.Error("the caller's configuration was changed")
+	}
+}
+
+// tlsOver makes a TLS connection of the caller's.
+func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
+	cfg = cfg.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = testHost
+	}
+	return tls.Client(nc, cfg)
+}
+
+// TestAdoptedTLS has NewSession take a TLS connection that the caller made.
+func TestAdoptedTLS(t *testing.T) {
+	accounts := map[string]string{"username": "password"}
+	type setup func(srv *smtptest.Server, conn *tls.Config, o *submission.Options)
+	unverified := func(_ *smtptest.Server, conn *tls.Config, _ *submission.Options) {
+		conn.RootCAs, conn.InsecureSkipVerify = nil, true
+	}
+	tests := []struct {
+		name  string
+		setup []setup
+		// what becomes of the session
+		insecure bool // PLAIN is refused
+		pinned   bool // the key is refused
+	}{
+		{name: "verified"},
+		{name: "not verified", setup: []setup{unverified}, insecure: true},
+		{name: "not verified, and Options.TLSConfig says what was not done", setup: []setup{unverified,
+			func(srv *smtptest.Server, _ *tls.Config, o *submission.Options) {
+				o.TLSConfig = &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }}
+			}}, insecure: true},
+		{name: "not verified, and Options.TLSClient was not asked", setup: []setup{unverified,
+			func(srv *smtptest.Server, _ *tls.Config, o *submission.Options) {
+				o.TLSClient = func(context.Context, net.Conn, *tls.Config) (net.Conn, error) { return nil, errors.New("no") }
+			}}, insecure: true},
+		{name: "wrong pin", setup: []setup{unverified,
+			func(_ *smtptest.Server, _ *tls.Config, o *submission.Options) { o.PinnedKeys = [][32]byte{{1}} }}, pinned: true},
+		{name: "wrong pin, verified", setup: []setup{
+			func(_ *smtptest.Server, _ *tls.Config, o *submission.Options) { o.PinnedKeys = [][32]byte{{1}} }}, pinned: true},
+		{name: "right pin", setup: []setup{unverified,
+			func(srv *smtptest.Server, _ *tls.Config, o *submission.Options) {
+				o.PinnedKeys = [][32]byte{serverPin(t, srv)}
+			}}},
+	}
+	for _, tt := range tests {
+		for _, mode := range []submission.TLSMode{submission.TLSAuto, submission.TLSImplicit, submission.TLSStartTLS, submission.TLSNone} {
+			t.Run(tt.name+", "+mode.String(), func(t *testing.T) {
+				srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS, Accounts: accounts, Mechanisms: []string{"PLAIN"}})
+				cfg := srv.ClientTLSConfig()
+				o := plainText(withTLS(mode), withAuth(testPassword))
+				for _, f := range tt.setup {
+					f(srv, cfg, o)
+				}
+				wire := &tap{Conn: srv.Pipe()}
+				s, err := submission.NewSession(context.Background(), tlsOver(away(wire), cfg), testHost, o)
+				wantOnlyTLS(t, wire.written())
+				switch {
+				case tt.insecure:
+					if wantError[*submission.AuthError](t, err); !errors.Is(err, submission.ErrInsecureAuth) {
+						t.Errorf("%v", err)
+					}
+					return
+				case tt.pinned:
+					wantError[*submission.TLSError](t, err)
+					srv.Close()
+					wantSaid(t, srv)
+					return
+				case err != nil:
+					t.Fatal(err)
+				}
+				if st, ok := s.TLS(); !ok || !st.HandshakeComplete {
+					t.Error("not told as TLS")
+				}
+				s.Close()
+				wantSaid(t, srv, ehlo, "AUTH PLAIN ***", "QUIT")
+			})
+		}
+	}
+}
+
+// wantSaid is wantCommands without a word on when TLS began.
+func wantSaid(t *testing.T, srv *smtptest.Server, want ...string) {
+	t.Helper()
+	got := slices.DeleteFunc(commands(srv), func(line string) bool { return strings.HasPrefix(line, "-- TLS") })
+	if !slices.Equal(got, want) {
+		t.Errorf("the client said %q, want %q", got, want)
+	}
+}
+
+// serverPin is the pin of the server's certificate.
+func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
+	t.Helper()
+	other := smtptest.Fault{}.Wrap(srv.Pipe())
+	defer other.Close()
+	nc := tlsOver(other, srv.ClientTLSConfig())
+	if err := nc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(nc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+}
+
+// TestAdoptedTLSStalls hands over a TLS connection whose handshake has yet to
+// come, and never does.
+func TestAdoptedTLSStalls(t *testing.T) {
+	for _, cancelled := range []bool{false, true} {
+		t.Run(fmt.Sprint("cancelled ", cancelled), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				want, is := 30*time.Second, os.ErrDeadlineExceeded
+				if cancelled {
+					want, is = time.Second, context.Canceled
+					time.AfterFunc(want, cancel)
+				}
+				start := time.Now()
+				s, err := submission.NewSession(ctx, tlsOver(play(t, "whole", "stall"), new(tls.Config)), testHost, plainText())
+				if took := time.Since(start); took != want || s != nil {
+					t.Errorf("took %v, want %v; session %v", took, want, s)
+				}
+				if e := wantError[*submission.TLSError](t, err); !errors.Is(err, is) || !e.Temporary() {
+					t.Errorf("temporary %v: %v", e.Temporary(), err)
+				}
+			})
+		})
+	}
+}
+
+// otherStack is a connection of another TLS stack: no *tls.Conn, and no state.
+type otherStack struct{ net.Conn }
+
+func TestTLSClient(t *testing.T) {
+	for name, wrap := range map[string]func(*tls.Conn) net.Conn{
+		"with its state": func(c *tls.Conn) net.Conn { return c },
+		"without":        func(c *tls.Conn) net.Conn { return otherStack{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+				c := &smtptest.Config{Accounts: map[string]string{"username": "password"}, Mechanisms: []string{"PLAIN"}}
+				if mode == submission.TLSImplicit {
+					c.TLS = smtptest.ImplicitTLS
+				}
+				srv := serve(t, c)
+				o := plainText(withTLS(mode), withAuth(testPassword))
+				o.TLSConfig = srv.ClientTLSConfig()
+				raw := away(srv.Pipe())
+				calls := 0
+				o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
+					calls++
+					if nc != raw {
+						t.Errorf("TLS over %T", nc)
+					}
+					if cfg.ServerName != testHost || cfg.MinVersion != tls.VersionTLS12 || cfg.RootCAs == nil {
+						t.Errorf("configuration for %q, at least %x", cfg.ServerName, cfg.MinVersion)
+					}
+					secured := tls.Client(nc, cfg)
+					return wrap(secured), secured.HandshakeContext(ctx)
+				}
+				s := openSession(t, raw, o)
+				if st, ok := s.TLS(); !ok || st.HandshakeComplete != (name == "with its state") {
+					t.Errorf("TLS %v, %v", ok, st.HandshakeComplete)
+				}
+				s.Close()
+				if calls != 1 {
+					t.Errorf("TLSClient called %d times", calls)
+				}
+			})
+		})
+	}
+}
+
+func TestTLSClientFails(t *testing.T) {
+	errStack := errors.New("no cipher is good enough")
+	tests := []struct {
+		name      string
+		client    func(context.Context, net.Conn, *tls.Config) (net.Conn, error)
+		is        error
+		temporary bool
+		took      time.Duration
+	}{
+		{name: "error", is: errStack, client: func(context.Context, net.Conn, *tls.Config) (net.Conn, error) { return nil, errStack }},
+		{name: "no connection", client: func(context.Context, net.Conn, *tls.Config) (net.Conn, error) { return nil, nil }},
+		{name: "waits for its context", took: 30 * time.Second, temporary: true, is: os.ErrDeadlineExceeded,
+			client: func(ctx context.Context, _ net.Conn, _ *tls.Config) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}},
+		{name: "ignores its context", took: 30 * time.Second, temporary: true, is: os.ErrDeadlineExceeded,
+			client: func(_ context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
+				c := tls.Client(nc, cfg)
+				return c, c.Handshake()
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := plainText(withTLS(submission.TLSImplicit))
+				o.TLSClient = tt.client
+				wire := &tap{Conn: play(t, "whole", "stall")}
+				start := time.Now()
+				s, err := submission.NewSession(context.Background(), wire, testHost, o)
+				if took := time.Since(start); took != tt.took || s != nil {
+					t.Errorf("took %v, want %v; session %v", took, tt.took, s)
+				}
+				e := wantError[*submission.TLSError](t, err)
+				if e.Temporary() != tt.temporary || tt.is != nil && !errors.Is(err, tt.is) {
+					t.Errorf("temporary %v: %v", e.Temporary(), err)
+				}
+				wantOnlyTLS(t, wire.written())
+			})
+		})
+	}
+}
+
+// TestRealSockets runs a session over TCP, where the kernel is asked whether
+// something waits and TLS 1.3 sends tickets unasked.
+func TestRealSockets(t *testing.T) {
+	for _, mode := range []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS} {
+		srv := serve(t, &smtptest.Config{TLS: mode, Accounts: map[string]string{"username": "password"}})
+		o := &submission.Options{Auth: testPassword, TLSConfig: srv.ClientTLSConfig()}
+		switch mode {
+		case smtptest.ImplicitTLS:
+			o.TLS = submission.TLSImplicit
+		case smtptest.NoTLS:
+			o.TLS = submission.TLSNone
+		}
+		c, err := submission.New(srv.Addr(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Dial(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if err := s.Noop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+		s.Close()
+		c.Close()
+		if !strings.Contains(strings.Join(commands(srv), "\n"), "EHLO [127.0.0.1]\n") {
+			t.Errorf("said %q", commands(srv))
+		}
+	}
+}
+
+// TestOnlyTLSIsSeen checks the check.
+func TestOnlyTLSIsSeen(t *testing.T) {
+	good := []byte("\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x00")
+	wantOnlyTLS(t, good)
+	wantOnlyTLS(t, append([]byte("EHLO x\r\nSTARTTLS\r\n"), good...))
+	for _, bad := range [][]byte{[]byte("QUIT\r\n"), append(bytes.Clone(good), "QUIT\r\n"...), []byte("STARTTLS\r\nQUIT\r\n")} {
+		if len(inClear(bad)) == 0 {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}

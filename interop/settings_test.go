@@ -1,0 +1,154 @@
+//go:build linux
+
+package interop
+
+import (
+	"crypto/rand"
+	"embed"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"text/template"
+)
+
+// Names and limits that configurations and tests share.
+const (
+	serverName = "mail.test.example"
+	idnDomain  = "xn--e1aybc.example" // тест.example
+	// sizeLimit is what Postfix and Dovecot take, in octets.
+	sizeLimit = 40_000_000
+
+	account  = "alice@test.example"
+	password = "correct horse"
+	// awkwardAccount has a password full of what mechanisms quote or encode. Its
+	// euro sign lies outside ISO 8859-1, so DIGEST-MD5 hashes it as UTF-8. One of
+	// Latin letters alone would have to be hashed as ISO 8859-1 (RFC 2831,
+	// 2.1.2.1), which Dovecot does not do: it refuses such a password.
+	awkwardAccount  = "bob@test.example"
+	awkwardPassword = `a,b="c" \d €`
+
+	proxyUser     = "proxyuser"
+	proxyPassword = "proxypass"
+)
+
+// settings are what the configuration templates are filled with and what the
+// tests need to know of the running servers.
+type settings struct {
+	ID  string // in the greetings, so that a run cannot mistake another's servers for its own
+	Dir string
+	CA  []byte // PEM
+
+	Name, IDN      string
+	User, Password string
+	SizeLimit      int
+	UID, GID       int // who owns the mail
+
+	Postfix, PostfixTLS, PostfixImpatient int
+	Dovecot, DovecotTLS, POP3             int
+	SOCKS, SOCKSAuth                      int
+}
+
+// newSettings chooses an identity and ports. dir must be enterable by all.
+func newSettings(dir string) (*settings, error) {
+	s := &settings{
+		ID: rand.Text(), Dir: dir, Name: serverName, IDN: idnDomain,
+		User: account, Password: password,
+		SizeLimit: sizeLimit, UID: nobody, GID: nobody,
+	}
+	taken := make(map[int]bool)
+	for _, port := range []*int{&s.Postfix, &s.PostfixTLS, &s.PostfixImpatient,
+		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth} {
+		p, err := freePort(taken)
+		if err != nil {
+			return nil, err
+		}
+		taken[p] = true
+		*port = p
+	}
+	return s, nil
+}
+
+// Ports are drawn below Linux's ephemeral range, where no connection takes one
+// between the check here and the server's bind.
+const (
+	lowestPort  = 10_000
+	highestPort = 32_000
+	portTries   = 1000
+)
+
+func freePort(taken map[int]bool) (int, error) {
+	for range portTries {
+		p := lowestPort + mathrand.IntN(highestPort-lowestPort)
+		if taken[p] {
+			continue
+		}
+		ln, err := net.Listen("tcp", loopback(p))
+		if err != nil {
+			continue
+		}
+		return p, ln.Close()
+	}
+	return 0, fmt.Errorf("no free port between %d and %d", lowestPort, highestPort)
+}
+
+// loopback is where all servers listen.
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+//go:embed testdata
+var templates embed.FS
+
+// nobody owns the mail: the user of that name on Debian.
+const nobody = 65534
+
+// write makes the directories, certificates and configurations below s.Dir.
+func (s *settings) write() error {
+	for _, d := range []string{"postfix/conf", "postfix/queue", "postfix/data", "postfix/mail", "dovecot/run", "dovecot/state"} {
+		if err := os.MkdirAll(filepath.Join(s.Dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	postfix, err := userID("postfix")
+	if err != nil {
+		return err
+	}
+	if err := os.Chown(filepath.Join(s.Dir, "postfix/data"), postfix, -1); err != nil {
+		return err
+	}
+	if err := os.Chown(filepath.Join(s.Dir, "postfix/mail"), s.UID, s.GID); err != nil {
+		return err
+	}
+	if err := s.writeCertificates(); err != nil {
+		return err
+	}
+	accounts := fmt.Sprintf("%s:{PLAIN}%s\n%s:{PLAIN}%s\n", account, password, awkwardAccount, awkwardPassword)
+	if err := os.WriteFile(filepath.Join(s.Dir, "users"), []byte(accounts), 0o644); err != nil {
+		return err
+	}
+	for name, to := range map[string]string{
+		"main.cf": "postfix/conf/main.cf", "master.cf": "postfix/conf/master.cf",
+		"dovecot.conf": "dovecot/dovecot.conf",
+	} {
+		if err := s.render(name, filepath.Join(s.Dir, to)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *settings) render(name, to string) error {
+	t, err := template.ParseFS(templates, "testdata/"+name)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if err := t.Execute(f, s); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,16 +1,16 @@
 // Package interop holds tests of package submission against real servers:
 // Postfix and Dovecot's submission service, over loopback, with POP3 to read
-// back octet for octet what was delivered, and SOCKS5 proxies on the way.
+// back octet for octet what was delivered, and two proxies on the way.
 //
 // The tests need Linux, root (Postfix changes users) and these packages of
 // Debian or one of its relatives; they fail and name what is missing:
 //
-//	apt-get install postfix dovecot-core dovecot-submissiond dovecot-pop3d microsocks
+//	apt-get install postfix dovecot-core dovecot-submissiond dovecot-pop3d microsocks tinyproxy
 //
-// The installed servers run with configurations of our own, in a temporary
-// directory and on free ports of loopback. A mail service of the machine goes on
-// undisturbed, two runs do not meet, no name is looked up, and no mail leaves the
-// machine. Whatever ends the tests, the servers end with them.
+// The installed servers are used with configurations of our own in a temporary
+// directory and on free ports. Nothing outside that directory is read or
+// written, so a mail service of the machine goes on undisturbed, and two runs
+// do not meet. No name is looked up and nothing leaves the machine.
 //
 // It is a module of its own, so that `go test ./...` in the root module
 // needs no server.

@@ -51,6 +51,7 @@ func (s *settings) probes() []func() error {
 		s.probePOP3,
 		func() error { return probeTCP(s.SOCKS) },
 		func() error { return probeTCP(s.SOCKSAuth) },
+		func() error { return probeTCP(s.HTTPProxy) },
 	}
 }
 

@@ -16,12 +16,17 @@ import (
 // not do, since it may be ::1 to a proxy that tries only the first address.
 const resolverName = "127.1"
 
-// TestProxy sends through SOCKS5 proxies, by address and by name.
+// TestProxy sends through SOCKS5 and HTTP proxies, by address and by name.
 func TestProxy(t *testing.T) {
 	eachServer(t, func(t *testing.T, s server) {
 		right, wrong := url.UserPassword(proxyUser, proxyPassword), url.UserPassword(proxyUser, "wrong")
 		socks := func(port int, user *url.Userinfo) func() (submission.Dialer, error) {
 			return func() (submission.Dialer, error) { return submission.SOCKS5(loopback(port), user, nil) }
+		}
+		connect := func(user *url.Userinfo) func() (submission.Dialer, error) {
+			return func() (submission.Dialer, error) {
+				return submission.HTTPConnect(&url.URL{Scheme: "http", User: user, Host: loopback(s.HTTPProxy)}, nil)
+			}
 		}
 		for _, c := range []struct {
 			name    string
@@ -34,6 +39,10 @@ func TestProxy(t *testing.T) {
 			{"SOCKS5 with a password", socks(s.SOCKSAuth, right), true, true},
 			{"SOCKS5 with a wrong password", socks(s.SOCKSAuth, wrong), true, false},
 			{"SOCKS5 without the password", socks(s.SOCKSAuth, nil), true, false},
+			{"CONNECT with a password", connect(right), false, true},
+			{"CONNECT with a password by name", connect(right), true, true},
+			{"CONNECT with a wrong password", connect(wrong), true, false},
+			{"CONNECT without the password", connect(nil), true, false},
 		} {
 			for _, mode := range []submission.TLSMode{submission.TLSStartTLS, submission.TLSImplicit} {
 				t.Run(c.name+" "+mode.String(), func(t *testing.T) {
@@ -73,7 +82,7 @@ func TestProxy(t *testing.T) {
 	})
 }
 
-// TestProxyToNowhere asks a proxy for a port on which nothing listens.
+// TestProxyToNowhere asks the proxies for a port on which nothing listens.
 func TestProxyToNowhere(t *testing.T) {
 	l, err := running()
 	if err != nil {

@@ -40,26 +40,27 @@ type settings struct {
 	Dir string
 	CA  []byte // PEM
 
-	Name, IDN      string
-	User, Password string
-	SizeLimit      int
-	UID, GID       int // who owns the mail
+	Name, IDN                string
+	User, Password           string
+	ProxyUser, ProxyPassword string
+	SizeLimit                int
+	UID, GID                 int // who owns the mail
 
 	Postfix, PostfixTLS, PostfixImpatient int
 	Dovecot, DovecotTLS, POP3             int
-	SOCKS, SOCKSAuth                      int
+	SOCKS, SOCKSAuth, HTTPProxy           int
 }
 
 // newSettings chooses an identity and ports. dir must be enterable by all.
 func newSettings(dir string) (*settings, error) {
 	s := &settings{
 		ID: rand.Text(), Dir: dir, Name: serverName, IDN: idnDomain,
-		User: account, Password: password,
+		User: account, Password: password, ProxyUser: proxyUser, ProxyPassword: proxyPassword,
 		SizeLimit: sizeLimit, UID: nobody, GID: nobody,
 	}
 	taken := make(map[int]bool)
 	for _, port := range []*int{&s.Postfix, &s.PostfixTLS, &s.PostfixImpatient,
-		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth} {
+		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth, &s.HTTPProxy} {
 		p, err := freePort(taken)
 		if err != nil {
 			return nil, err
@@ -128,7 +129,7 @@ func (s *settings) write() error {
 	}
 	for name, to := range map[string]string{
 		"main.cf": "postfix/conf/main.cf", "master.cf": "postfix/conf/master.cf",
-		"dovecot.conf": "dovecot/dovecot.conf",
+		"dovecot.conf": "dovecot/dovecot.conf", "tinyproxy.conf": "tinyproxy.conf",
 	} {
 		if err := s.render(name, filepath.Join(s.Dir, to)); err != nil {
 			return err

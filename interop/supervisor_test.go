@@ -83,6 +83,7 @@ var programs = []struct{ path, pkg string }{
 	{"/usr/lib/dovecot/submission-login", "dovecot-submissiond"},
 	{"/usr/lib/dovecot/pop3-login", "dovecot-pop3d"},
 	{"/usr/bin/microsocks", "microsocks"},
+	{"/usr/bin/tinyproxy", "tinyproxy"},
 }
 
 func checkMachine() error {
@@ -191,6 +192,7 @@ func launch() (f *fleet, err error) {
 		{"postfix", "/usr/sbin/postfix", "-c", filepath.Join(dir, "postfix/conf"), "start-fg"},
 		{"microsocks", "/usr/bin/microsocks", "-i", "127.0.0.1", "-p", strconv.Itoa(s.SOCKS)},
 		{"microsocks with password", "/usr/bin/microsocks", "-i", "127.0.0.1", "-p", strconv.Itoa(s.SOCKSAuth), "-u", proxyUser, "-P", proxyPassword},
+		{"tinyproxy", "/usr/bin/tinyproxy", "-d", "-c", filepath.Join(dir, "tinyproxy.conf")},
 	} {
 		if err := f.start(args[0], args[1], args[2:]...); err != nil {
 			return f, err
@@ -290,7 +292,7 @@ func (f *fleet) logs(dir string) error {
 
 // logNames lists the servers' logs.
 func logNames(dir string) (names []string) {
-	for _, pattern := range []string{"*.out", "postfix/maillog", "dovecot/log"} {
+	for _, pattern := range []string{"*.out", "tinyproxy.log", "postfix/maillog", "dovecot/log"} {
 		found, _ := filepath.Glob(filepath.Join(dir, pattern))
 		names = append(names, found...)
 	}

@@ -1,0 +1,212 @@
+package submission_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// connectProxy is an HTTP proxy that answers one CONNECT with answer, or tunnels
+// to the fake server where answer is empty. It remembers the request.
+type connectProxy struct {
+	srv     *smtptest.Server
+	answer  string
+	request *http.Request
+}
+
+func (p *connectProxy) serve(nc net.Conn) {
+	defer nc.Close()
+	req, err := http.ReadRequest(bufio.NewReader(nc))
+	if err != nil {
+		return
+	}
+	p.request = req
+	if p.answer != "" {
+		io.WriteString(nc, p.answer)
+		io.Copy(io.Discard, nc)
+		return
+	}
+	up, err := net.Dial("tcp", p.srv.Addr())
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	// The greeting goes out in one segment with the proxy's own answer.
+	greeting, err := bufio.NewReaderSize(up, 4096).ReadString('\n')
+	if err != nil {
+		return
+	}
+	io.WriteString(nc, "HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n"+greeting)
+	go func() {
+		io.Copy(up, nc)
+		up.Close()
+	}()
+	io.Copy(nc, up)
+}
+
+// through returns a Client of the fake server behind the proxy at rawURL.
+func through(t *testing.T, rawURL string, forward submission.Dialer) *submission.Client {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := submission.HTTPConnect(u, forward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", d, d, submission.Options{Dialer: d}); strings.Contains(text, "s3cret") {
+		t.Errorf("the dialer prints its password: %s", text)
+	}
+	o := plainText()
+	o.Dialer = d
+	c, err := submission.New("mail.hidden.example:25", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestHTTPConnect(t *testing.T) {
+	for user, want := range map[string]string{"": "", "me:s3cret@": "Basic bWU6czNjcmV0"} {
+		t.Run(user, func(t *testing.T) {
+			srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
+			defer srv.Close()
+			p := &connectProxy{srv: srv}
+			c := through(t, "http://"+user+listen(t, p.serve), nil)
+			if err := poolSend(c); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(srv.Messages()); n != 1 {
+				t.Errorf("%d messages", n)
+			}
+			// The proxy is asked for the name: nobody here looked it up.
+			if p.request.Method != "CONNECT" || p.request.Host != "mail.hidden.example:25" {
+				t.Errorf("%s %s", p.request.Method, p.request.Host)
+			}
+			if got := p.request.Header.Get("Proxy-Authorization"); got != want {
+				t.Errorf("credentials %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestHTTPConnectRefused(t *testing.T) {
+	for _, tc := range []struct {
+		answer, want string
+		temporary    bool
+	}{
+		{"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "407 Proxy Authentication Required", false},
+		{"HTTP/1.1 403 Forbidden\x1b[31m\r\n\r\n", `Forbidden\x1b[31m`, false},
+		{"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway", true},
+		{"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 70<<10), "exceeds 65536 octets", true},
+		{"220 mail.test.example\r\n\r\n", "malformed HTTP", true},
+	} {
+		t.Run(tc.want, func(t *testing.T) {
+			p := &connectProxy{answer: tc.answer}
+			c := through(t, "http://me:s3cret@"+listen(t, p.serve), nil)
+			err := poolSend(c)
+			wantError[*submission.ConnectError](t, err)
+			e := wantError[*submission.SendError](t, err)
+			if e.Stage != submission.StageProxy || e.Outcome != submission.NotSent || e.Temporary() != tc.temporary {
+				t.Errorf("stage %v, outcome %v, temporary %v: %v", e.Stage, e.Outcome, e.Temporary(), err)
+			}
+			if !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("error %q, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+// A proxy that stays silent is left when the caller gives up.
+func TestHTTPConnectCancelled(t *testing.T) {
+	asked := make(chan struct{})
+	addr := listen(t, func(nc net.Conn) {
+		http.ReadRequest(bufio.NewReader(nc))
+		close(asked)
+		io.Copy(io.Discard, nc)
+	})
+	c := through(t, "http://"+addr, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	_, err := c.Send(ctx, poolEnvelope, strings.NewReader("x"))
+	if e := wantError[*submission.SendError](t, err); e.Stage != submission.StageProxy || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TLS to the proxy is checked, and is not the server's TLS.
+func TestHTTPConnectOverTLS(t *testing.T) {
+	proxy := httptest.NewTLSServer(nil)
+	defer proxy.Close()
+	c := through(t, proxy.URL, nil)
+	err := poolSend(c)
+	if e := wantError[*submission.SendError](t, err); e.Stage != submission.StageProxy || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestHTTPConnectOptions(t *testing.T) {
+	for _, raw := range []string{"socks5://p:1", "p:1", "http://", "http://a%0d%0ab/", "http://a%3ab:c@p/", "http://a:b%0d%0aX@p/"} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			continue // cannot even be written down
+		}
+		d, err := submission.HTTPConnect(u, nil)
+		if d != nil {
+			t.Errorf("%q was taken", raw)
+		}
+		wantError[*submission.OptionError](t, err)
+	}
+	_, err := submission.HTTPConnect(nil, nil)
+	wantError[*submission.OptionError](t, err)
+}
+
+// Fallback goes on to the next dialer, and reports all of them.
+func TestFallback(t *testing.T) {
+	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
+	defer srv.Close()
+	broken := func(text string) submission.Dialer {
+		return dialFunc(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New(text) })
+	}
+	good := dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+	o := plainText()
+	o.Dialer = submission.Fallback(broken("first"), good, broken("never asked"))
+	c, err := submission.New(testHost, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := poolSend(c); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+
+	o.Dialer = submission.Fallback(broken("first"), broken("second"))
+	if c, err = submission.New(testHost, o); err != nil {
+		t.Fatal(err)
+	}
+	err = poolSend(c)
+	if wantError[*submission.ConnectError](t, err); !strings.Contains(err.Error(), "first") || !strings.Contains(err.Error(), "second") {
+		t.Errorf("%v", err)
+	}
+	o.Dialer = submission.Fallback()
+	if c, err = submission.New(testHost, o); err != nil {
+		t.Fatal(err)
+	}
+	wantError[*submission.ConnectError](t, poolSend(c))
+}

@@ -57,7 +57,7 @@ func (t *Transaction) start(whole bool) error {
 		}
 		err = t.declare(whole)
 		if err == nil {
-			err = t.envelope()
+			err = t.envelope(whole)
 		}
 		if err == nil {
 			break
@@ -68,9 +68,12 @@ func (t *Transaction) start(whole bool) error {
 		if e := err.(*SendError); !reused || retried || !e.again || t.ctx.Err() != nil {
 			return t.over(e)
 		}
+		t.inFlight = false
 		t.release()
 	}
-	t.s.c.messageBegins()
+	if !t.inFlight {
+		t.s.c.messageBegins()
+	}
 	if !whole {
 		t.state = txStreaming
 	}
@@ -149,7 +152,7 @@ func (t *Transaction) declare(whole bool) error {
 // envelope runs the commands in batches: all of a batch are written before its
 // first reply is read, and all its replies are read and matched by count. nil
 // means that the message may follow. Other errors than *SendError do not occur.
-func (t *Transaction) envelope() error {
+func (t *Transaction) envelope(whole bool) error {
 	c := t.s.c
 	write, read := t.first(), t.first()
 	for fresh := t.from != nil; !read.done; fresh = false {
@@ -170,6 +173,9 @@ func (t *Transaction) envelope() error {
 			octets += len(line) + 2
 			write = t.next(write)
 		}
+		if whole && write.done && t.together() {
+			t.takeAlong()
+		}
 		c.flush()
 		last := read.stage
 		for read != write {
@@ -177,6 +183,9 @@ func (t *Transaction) envelope() error {
 				return err
 			}
 			last, read = read.stage, t.next(read)
+		}
+		if t.inFlight {
+			return t.undelivered()
 		}
 		if err := c.settled(last); err != nil {
 			return t.loss(last, err)

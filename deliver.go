@@ -195,11 +195,7 @@ func (t *Transaction) verdict(r smtpwire.Reply, err error) (*Result, error) {
 		err = c.breakUp(&ProtocolError{Stage: StageFinal, Text: "unexpected " + c.public(r).String()})
 	}
 	if err != nil {
-		for i := range t.rcpts {
-			if t.rcpts[i].Status == Sent {
-				t.rcpts[i].Status = Uncertain
-			}
-		}
+		t.uncertain()
 		return nil, t.over(&SendError{Outcome: Unknown, Stage: StageFinal, Err: err})
 	}
 	if r.Code >= 400 {

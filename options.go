@@ -59,6 +59,15 @@ type Options struct {
 	// ChunkSize is the size in octets of a BDAT chunk, which is held in memory;
 	// 0 means 1 MiB.
 	ChunkSize int
+	// EarlyData sends MAIL, RCPT and the message in one flight, one round trip in
+	// all, where the server offers PIPELINING and CHUNKING, the message is short
+	// enough to be held back (64 KiB), and a refused recipient cannot make it go
+	// to the wrong ones: it has one recipient, or Envelope.Partial. It is off by
+	// default. RFC 3030, 2 has the client hear the replies to RCPT first, and a
+	// server that does not swallow the chunk behind a refusal would read the
+	// message as commands. Also, a connection that turns out to be dead leaves
+	// the outcome Unknown where otherwise the message would be sent again.
+	EarlyData bool
 	// Timeouts bound the server's answers; a context bounds the whole.
 	Timeouts Timeouts
 	// Pool bounds the sessions that a Client keeps.

@@ -47,10 +47,17 @@ func (t *Transaction) refused() error {
 // before it stays what the caller sees first.
 func (t *Transaction) loss(stage Stage, err error) *SendError {
 	e := &SendError{Stage: stage, Err: err}
-	if link, ok := err.(*linkError); ok {
+	link, _ := err.(*linkError)
+	said := link != nil && link.reply != nil // a 421 ends what came behind it too
+	if link != nil {
 		e.Reply = link.reply
 		// Nothing of this message was answered: a fresh session may take it.
-		e.again = (stage == StageMail || stage == StageReset) && !link.late()
+		e.again = (stage == StageMail || stage == StageReset) && !link.late() && (said || !t.inFlight)
+	}
+	if !said && t.mayHaveIt() {
+		t.uncertain()
+		e.Outcome, e.Err = Unknown, join(append(t.refusals(), err)...)
+		return e
 	}
 	if refusals := t.refusals(); refusals != nil {
 		if t.mail != nil || !t.env.Partial {

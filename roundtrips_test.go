@@ -25,20 +25,31 @@ func TestRoundTrips(t *testing.T) {
 		extensions []string
 		to         []string
 		partial    bool
+		early      bool
 		want       int
 	}{
-		{"one recipient, DATA", pipelining, fifty[:1], false, 2},
-		{"one recipient, BDAT", chunking, fifty[:1], false, 2},
-		{"fifty recipients, BDAT", chunking, fifty, false, 2},
-		{"fifty recipients, BDAT, partial", chunking, fifty, true, 2},
-		{"fifty recipients, DATA, partial", pipelining, fifty, true, 2},
-		{"fifty recipients, DATA, all or nothing", pipelining, fifty, false, 3},
-		{"one recipient, no PIPELINING", []string{"8BITMIME"}, fifty[:1], false, 4},
+		{"one recipient, DATA", pipelining, fifty[:1], false, false, 2},
+		{"one recipient, BDAT", chunking, fifty[:1], false, false, 2},
+		{"fifty recipients, BDAT", chunking, fifty, false, false, 2},
+		{"fifty recipients, BDAT, partial", chunking, fifty, true, false, 2},
+		{"fifty recipients, DATA, partial", pipelining, fifty, true, false, 2},
+		{"fifty recipients, DATA, all or nothing", pipelining, fifty, false, false, 3},
+		{"one recipient, early", chunking, fifty[:1], false, true, 1},
+		{"fifty recipients, early, partial", chunking, fifty, true, true, 1},
+		{"fifty recipients, early, all or nothing", chunking, fifty, false, true, 2},
+		{"one recipient, early, DATA", pipelining, fifty[:1], false, true, 2},
+		{"one recipient, no PIPELINING", []string{"8BITMIME"}, fifty[:1], false, false, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Extensions: tc.extensions})
 			defer srv.Close()
-			c := pipedClient(t, srv, submission.PoolOptions{})
+			o := plainText()
+			o.EarlyData = tc.early
+			o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+			c, err := submission.New(testHost, o)
+			if err != nil {
+				t.Fatal(err)
+			}
 			defer c.Close()
 			env := submission.Envelope{From: "sender@test.example", To: submission.To(tc.to...), Partial: tc.partial}
 			before := 0

@@ -34,6 +34,11 @@ func sweepCases() []sweepCase {
 		{name: "pipelined", config: smtptest.Config{Extensions: []string{"PIPELINING", "SIZE", "8BITMIME"}}},
 		{name: "BDAT", config: smtptest.Config{Extensions: []string{"PIPELINING", "CHUNKING", "8BITMIME"}}},
 		{
+			name:    "early data",
+			config:  smtptest.Config{Extensions: []string{"PIPELINING", "CHUNKING", "8BITMIME"}},
+			options: submission.Options{EarlyData: true},
+		},
+		{
 			name:    "STARTTLS and AUTH",
 			config:  smtptest.Config{TLS: smtptest.StartTLS, Accounts: map[string]string{"user": "secret"}, Extensions: []string{"PIPELINING"}},
 			options: submission.Options{Auth: submission.Password{Username: "user", Password: "secret"}},

@@ -30,12 +30,13 @@ type Transaction struct {
 	mail  *Reply            // a refusal of MAIL
 	data  *Reply            // a refusal of DATA
 
-	bdat   bool  // chunks instead of DATA
-	owed   bool  // a chunk was not answered yet
-	seven  bool  // an octet above 0x7f may not be sent
-	limit  int64 // the server's SIZE, 0 for none
-	octets int64 // canonical octets made so far
-	err    error // why it is over, for every call after
+	bdat     bool  // chunks instead of DATA
+	inFlight bool  // the message went out with its envelope
+	owed     bool  // a chunk was not answered yet
+	seven    bool  // an octet above 0x7f may not be sent
+	limit    int64 // the server's SIZE, 0 for none
+	octets   int64 // canonical octets made so far
+	err      error // why it is over, for every call after
 }
 
 // source lends sessions to transactions.
@@ -221,6 +222,10 @@ func (t *Transaction) Commit() (*Result, error) {
 		if err := t.start(true); err != nil {
 			return nil, err
 		}
+	}
+	if t.inFlight {
+		r, err := t.s.c.reply(StageFinal, t.cfg.Timeouts.DataFinal)
+		return t.verdict(r, err)
 	}
 	if t.enc.Open() {
 		t.octets += 2 // the CRLF that the last line lacks

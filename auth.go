@@ -42,6 +42,7 @@ type ServerInfo struct {
 
 	verified bool
 	mayShow  bool
+	renew    bool // the token asked for before was refused
 }
 
 // MayShow reports whether the secret may be sent to the server readable: over
@@ -95,6 +96,10 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		}
 		failed := asAuthError(err)
 		failed.Offered = offered
+		if r, ok := auth.(interface{ renews() bool }); ok && r.renews() && !info.renew && failed.refusedForGood() && s.c.usable() {
+			info.renew = true
+			continue
+		}
 		if failed.Reply == nil || failed.Reply.Code != codeNoMechanism && failed.Reply.Code != codeWeakMechanism {
 			return failed
 		}
@@ -105,6 +110,11 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		}
 		info.Mechanisms = left
 	}
+}
+
+// refusedForGood tells a refusal of the credentials from one of the mechanism.
+func (e *AuthError) refusedForGood() bool {
+	return e.Reply != nil && e.Reply.Permanent() && e.Reply.Code != codeNoMechanism && e.Reply.Code != codeWeakMechanism
 }
 
 func asAuthError(err error) *AuthError {

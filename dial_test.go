@@ -171,7 +171,7 @@ func TestDialStalls(t *testing.T) {
 	}
 }
 
-// TestDialWithinTheCallersTime has the dialer return a connection when the
+// TestDialReturnsLate has the dialer return a connection when the
 // caller has just given up.
 func TestDialReturnsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -774,5 +774,27 @@ func TestNoSessionNoMessage(t *testing.T) {
 				t.Errorf("%d recipients, %d dials", len(e.Recipients), dials)
 			}
 		})
+	}
+}
+
+func TestOptionsRefused(t *testing.T) {
+	for option, o := range map[string]submission.Options{
+		"TLS":       {TLS: submission.TLSNone + 1},
+		"ChunkSize": {ChunkSize: -1},
+		"Timeouts":  {Timeouts: submission.Timeouts{Greeting: -1}},
+		"Pool":      {Pool: submission.PoolOptions{MaxAge: -1}},
+		"From":      {From: "a@b\r\nRSET"},
+	} {
+		_, err := submission.New(testHost, &o)
+		if e := wantError[*submission.OptionError](t, err); e.Option != option || e.Temporary() || e.Err == nil {
+			t.Errorf("%s: %v", option, err)
+		}
+		_, err = submission.NewSession(context.Background(), play(t, "whole", "eof"), testHost, &o)
+		if e := wantError[*submission.OptionError](t, err); e.Option != option {
+			t.Errorf("%s: %v", option, err)
+		}
+	}
+	if _, err := submission.NewSession(context.Background(), nil, testHost, nil); err == nil {
+		t.Error("NewSession takes no connection")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/mechanism"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -33,6 +34,9 @@ func isMechanism(s string) bool {
 	}
 	return s != "" && len(s) <= 20
 }
+
+// completer is a client that knows whether success may be believed.
+type completer interface{ Complete() error }
 
 // saslExchange is one AUTH command and what follows it.
 type saslExchange struct {
@@ -108,7 +112,7 @@ func (x *saslExchange) complete(withheld bool) error {
 	err := error(nil)
 	if withheld {
 		err = errors.New("the server accepted before it had the response")
-	} else if m, ok := x.client.(interface{ Complete() error }); ok {
+	} else if m, ok := x.client.(completer); ok {
 		err = m.Complete()
 	}
 	if err != nil {
@@ -139,6 +143,10 @@ func (x *saslExchange) fail(r smtpwire.Reply, err error) error {
 	case r.Code >= 400:
 		reply := x.c.public(r)
 		e.Reply = &reply
+		var refusal *mechanism.RefusalError
+		if m, ok := x.client.(completer); err == nil && ok && errors.As(m.Complete(), &refusal) {
+			e.Err = x.c.scrubError(refusal) // said within the exchange
+		}
 	case errors.As(err, &link):
 		e.Reply = link.reply
 	}

@@ -17,10 +17,11 @@ const module = "github.com/fe022423/submission"
 // files may import; tests are free.
 var mayImport = map[string][]string{
 	".": {module + "/internal/smtpwire", module + "/internal/mechanism", "github.com/emersion/go-sasl",
-		"golang.org/x/net/proxy", "golang.org/x/net/idna"},
-	"internal/smtpwire":  {},
-	"internal/mechanism": {"github.com/emersion/go-sasl"},
-	"smtptest":           {module + "/internal/smtpwire"},
+		"golang.org/x/net/proxy", "golang.org/x/net/idna", "github.com/xdg-go/scram"},
+	"internal/smtpwire": {},
+	"internal/mechanism": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "github.com/xdg-go/stringprep",
+		"github.com/Azure/go-ntlmssp"},
+	"smtptest": {module + "/internal/smtpwire"},
 }
 
 // sourceFiles parses every file that is not a test.

@@ -196,8 +196,8 @@ func TestMessageEdges(t *testing.T) {
 	const hold = 64 << 10
 	for _, chunked := range []bool{false, true} {
 		for _, edge := range []string{"\n.\n", "\r\n.\r\n", "\r.\r", "\r\n", "\n.x"} {
-			for _, base := range []int{8 << 10, 16 << 10, hold, hold + 8<<10, 2 * hold} {
-				for shift := -6; shift <= 2; shift++ {
+			for _, base := range []int{16 << 10, hold, hold + 8<<10} {
+				for shift := -5; shift <= 2; shift++ {
 					text := strings.Repeat("y", base+shift) + edge + "z" + strings.Repeat("w", 1000) + edge
 					env := memoTo("b@test.example")
 					keywords := []string{"PIPELINING"}
@@ -232,7 +232,7 @@ func TestLargeWrites(t *testing.T) {
 	head := strings.Repeat(line, 1700) // over 64 KiB
 	block := strings.Repeat(line, 500) // over 16 KiB
 	for _, keywords := range [][]string{{}, {"CHUNKING"}} {
-		for _, middle := range []string{"a\r\n.b\r\n", "\r\n.\r\n", "a\n.b\n", "a\r.b\r", "\r\r\n", "a\r\n\r\n.", ".", "\n", "\r", "abc"} {
+		for _, middle := range []string{"a\r\n.b\r\n", "\r\n.\r\n", "a\n.b", "\r.b\r", "\r\r\n", "\n", "a"} {
 			for cut := range len(middle) + 1 {
 				parts := []string{head, block + middle[:cut], middle[cut:] + block, ".", block, ".", line, "\r", block + "end"}
 				env := memoTo("b@test.example")

@@ -22,26 +22,41 @@ type Password struct {
 	Identity string // the authorization identity; "" means the user's own
 	Realm    string // for DIGEST-MD5; "" takes the first the server names, else the host
 	Domain   string // for NTLM
-	// Mechanisms are those allowed, in order of preference. Nil is PLAIN,
-	// LOGIN, DIGEST-MD5 under verified TLS, and DIGEST-MD5 first without.
+	// Mechanisms are those allowed, in order of preference. Nil is, under verified
+	// TLS: SCRAM (with channel binding where the connection has one, the longest
+	// hash first), PLAIN, LOGIN, CRAM-MD5, DIGEST-MD5, NTLM; otherwise SCRAM,
+	// DIGEST-MD5, CRAM-MD5, NTLM, and PLAIN and LOGIN only where they may be used.
 	Mechanisms []string
 }
 
-// mechanisms maps names to constructors, and says which show the secret.
+// passwordMechanisms are the mechanisms that need a password.
 var passwordMechanisms = []struct {
 	name string
 	make func(mechanism.Credentials) (sasl.Client, error)
 }{
-	{"PLAIN", mechanism.NewPlain},
-	{"LOGIN", mechanism.NewLogin},
-	{"DIGEST-MD5", mechanism.NewDigestMD5},
+	{mechanism.ScramSHA512Plus, mechanism.NewScramSHA512Plus},
+	{mechanism.ScramSHA256Plus, mechanism.NewScramSHA256Plus},
+	{mechanism.ScramSHA1Plus, mechanism.NewScramSHA1Plus},
+	{mechanism.ScramSHA512, mechanism.NewScramSHA512},
+	{mechanism.ScramSHA256, mechanism.NewScramSHA256},
+	{mechanism.ScramSHA1, mechanism.NewScramSHA1},
+	{sasl.Plain, mechanism.NewPlain},
+	{sasl.Login, mechanism.NewLogin},
+	{mechanism.CramMD5, mechanism.NewCramMD5},
+	{mechanism.DigestMD5, mechanism.NewDigestMD5},
+	{mechanism.NTLM, mechanism.NewNTLM},
+}
+
+var orderSCRAM = []string{
+	mechanism.ScramSHA512Plus, mechanism.ScramSHA256Plus, mechanism.ScramSHA1Plus,
+	mechanism.ScramSHA512, mechanism.ScramSHA256, mechanism.ScramSHA1,
 }
 
 // Without TLS a mechanism that hides the password goes first; under TLS one
 // that lets the server keep a hash.
 var (
-	orderTLS   = []string{"PLAIN", "LOGIN", "DIGEST-MD5"}
-	orderClear = []string{"DIGEST-MD5", "PLAIN", "LOGIN"}
+	orderTLS   = append(slices.Clone(orderSCRAM), sasl.Plain, sasl.Login, mechanism.CramMD5, mechanism.DigestMD5, mechanism.NTLM)
+	orderClear = append(slices.Clone(orderSCRAM), mechanism.DigestMD5, mechanism.CramMD5, mechanism.NTLM, sasl.Plain, sasl.Login)
 )
 
 // shows reports whether the mechanism sends a secret that anyone on the way
@@ -54,30 +69,40 @@ func shows(mech string) bool {
 // Mechanism adds both lists.
 var errNoMechanism = errors.New("no mechanism in common")
 
-// Mechanism picks the first allowed mechanism that the server offers.
+// Mechanism picks the first allowed mechanism that the server offers, that the
+// connection can carry, and that can say what p asks for.
 func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error) {
-	order := p.order(s)
-	hidden := false
+	var first error // why the best one could not be used
+	order, cred := p.order(s), p.credentials(s)
 	for _, name := range order {
 		name = strings.ToUpper(name)
-		if !slices.Contains(s.Mechanisms, name) {
+		if !slices.Contains(s.Mechanisms, name) || strings.HasSuffix(name, "-PLUS") && cred.Binding.Type == "" {
 			continue
 		}
+		client, err := passwordClient(name, cred)
 		if shows(name) && !s.mayShow {
-			hidden = true
-			continue
+			err = ErrInsecureAuth
 		}
-		for _, m := range passwordMechanisms {
-			if m.name == name {
-				return m.make(p.credentials(s.Host))
-			}
+		if err == nil {
+			return client, nil
 		}
-		return nil, fmt.Errorf("mechanism %s takes no password", name)
+		if first == nil {
+			first = err
+		}
 	}
-	if hidden {
-		return nil, ErrInsecureAuth
+	if first == nil {
+		first = fmt.Errorf("%w: allowed are %s", errNoMechanism, strings.Join(order, " "))
 	}
-	return nil, fmt.Errorf("%w: allowed are %s", errNoMechanism, strings.Join(order, " "))
+	return nil, first
+}
+
+func passwordClient(name string, cred mechanism.Credentials) (sasl.Client, error) {
+	for _, m := range passwordMechanisms {
+		if m.name == name {
+			return m.make(cred)
+		}
+	}
+	return nil, fmt.Errorf("mechanism %s takes no password", name)
 }
 
 // order is the mechanisms that are allowed, in order of preference.
@@ -91,10 +116,11 @@ func (p Password) order(s ServerInfo) []string {
 	return orderClear
 }
 
-func (p Password) credentials(host string) mechanism.Credentials {
+func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	return mechanism.Credentials{
 		Username: p.Username, Password: mechanism.NewSecret(p.Password), Identity: p.Identity,
-		Realm: p.Realm, Domain: p.Domain, Host: host,
+		Realm: p.Realm, Domain: p.Domain, Host: s.Host, Port: s.Port,
+		Binding: channelBinding(s.TLS), Offered: s.Mechanisms,
 	}
 }
 

@@ -390,6 +390,18 @@ func TestShortSecrets(t *testing.T) {
 	}
 }
 
+// TestShortSecretInDisguise has a password of two letters come back in base64
+// while AUTH is under way.
+func TestShortSecretInDisguise(t *testing.T) {
+	p := submission.Password{Username: "user", Password: "ab"}
+	nc := play(t, "whole", offersAuth("PLAIN")+"C: AUTH PLAIN "+b64("\x00user\x00ab")+"\nS: 535 not YWI= nor 6162"+quit)
+	_, err := submission.NewSession(context.Background(), nc, testHost, plainText(withAuth(p)))
+	e := wantError[*submission.AuthError](t, err)
+	if want := "535 not *** nor ***"; e.Reply.String() != want {
+		t.Errorf("reply %q, want %q", e.Reply, want)
+	}
+}
+
 // TestServerProofSurvivesRedaction has a password that is a word of our own error
 // texts.
 func TestServerProofSurvivesRedaction(t *testing.T) {

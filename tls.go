@@ -7,7 +7,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 )
@@ -199,4 +201,30 @@ func (c *config) clearHint() string {
 		return "port 465 speaks TLS from the first octet: use TLSImplicit"
 	}
 	return "if this port speaks TLS from the first octet, use TLSImplicit"
+}
+
+// alerted makes a TLSError of a ConnectError that is an alert of the server's: in
+// TLS 1.3 it judges the client's certificate when the client's part of the
+// handshake has ended (RFC 8446, 4.4.2.4).
+func (s *Session) alerted(err error) error {
+	var op *net.OpError
+	if s.tls != nil && isType[*ConnectError](err) && errors.As(err, &op) && op.Op == opAlert {
+		return s.cfg.tlsError(op)
+	}
+	return err
+}
+
+// opAlert is the Op of the *net.OpError in which crypto/tls wraps an alert that
+// came in.
+const opAlert = "remote error"
+
+// linkLost tells a connection that failed from a handshake that did: an alert
+// of either side is a *net.OpError too.
+func linkLost(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "read" || op.Op == "write"
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }

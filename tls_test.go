@@ -755,6 +755,67 @@ func TestTLSClient(t *testing.T) {
 	}
 }
 
+// deadlineless is a TLS stack's connection that keeps deadlines to itself.
+type deadlineless struct{ net.Conn }
+
+func (deadlineless) SetDeadline(time.Time) error      { return nil }
+func (deadlineless) SetReadDeadline(time.Time) error  { return nil }
+func (deadlineless) SetWriteDeadline(time.Time) error { return nil }
+
+// TestTLSClientOutlivesItsTime has the time of the handshake pass: it must not
+// end the session that came of it. The stack is told the name without the dot
+// that only resolvers want.
+func TestTLSClientOutlivesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.ImplicitTLS})
+		defer srv.Close()
+		o := plainText(withTLS(submission.TLSImplicit))
+		o.TLSConfig = srv.ClientTLSConfig()
+		o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
+			if cfg.ServerName != testHost {
+				t.Errorf("name %q", cfg.ServerName)
+			}
+			secured := tls.Client(nc, cfg)
+			return deadlineless{secured}, secured.HandshakeContext(ctx)
+		}
+		s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost+".", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		time.Sleep(31 * time.Second)
+		if err := s.Noop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTLSClientAndPins has a stack that verifies nothing, and a server whose key
+// is none of the pinned.
+func TestTLSClientAndPins(t *testing.T) {
+	srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS})
+	for _, tt := range []struct {
+		pin [32]byte
+		ok  bool
+	}{{[32]byte{1}, false}, {serverPin(t, srv), true}} {
+		o := plainText(withTLS(submission.TLSImplicit))
+		o.PinnedKeys = [][32]byte{tt.pin}
+		o.TLSClient = func(ctx context.Context, nc net.Conn, _ *tls.Config) (net.Conn, error) {
+			secured := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+			return secured, secured.HandshakeContext(ctx)
+		}
+		s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, o)
+		if tt.ok {
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			continue
+		}
+		wantError[*submission.TLSError](t, err)
+	}
+}
+
 func TestTLSClientFails(t *testing.T) {
 	errStack := errors.New("no cipher is good enough")
 	tests := []struct {

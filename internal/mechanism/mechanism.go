@@ -12,6 +12,10 @@
 // proves the server too, once that proof was verified. A client is used by one
 // goroutine at a time.
 //
+// Where the server gives its reason for a refusal within the exchange, Next
+// answers so that the server can finish it with its negative reply, and
+// Complete returns the reason as a *RefusalError.
+//
 // Errors name the rule that was broken, never the value that broke it.
 package mechanism
 
@@ -27,6 +31,20 @@ var ErrServerProof = errors.New("the server did not prove that it knows the pass
 
 var errOutOfTurn = errors.New("the server reported success out of turn")
 
+// RefusalError is the reason a server gave for a refusal within the exchange,
+// before its final reply.
+type RefusalError struct {
+	Reason string // printable ASCII of bounded length, without the secret; may be empty
+}
+
+// Error returns one line with the reason.
+func (e *RefusalError) Error() string {
+	if e.Reason == "" {
+		return "the server refused without a reason"
+	}
+	return "the server refused: " + e.Reason
+}
+
 // Credentials are what the mechanisms work with. Only Username is always
 // required; each constructor says what else it reads. No field may hold a NUL.
 type Credentials struct {
@@ -36,6 +54,9 @@ type Credentials struct {
 	Realm    string // the collection of accounts that holds Username; "" takes the server's first
 	Domain   string // the Windows domain of Username
 	Host     string // the server as the caller named it, without a port
+	Port     int    // the server's port; 0 = not to be told
+	Binding  Binding
+	Offered  []string // the mechanisms that the server offers, in upper case
 }
 
 // check finds what no mechanism can carry.

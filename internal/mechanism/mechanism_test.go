@@ -21,7 +21,21 @@ var constructors = map[string]constructor{
 	sasl.Plain: NewPlain,
 	sasl.Login: NewLogin,
 	DigestMD5:  NewDigestMD5,
+
+	CramMD5:         NewCramMD5,
+	ScramSHA1:       NewScramSHA1,
+	ScramSHA1Plus:   NewScramSHA1Plus,
+	ScramSHA256:     NewScramSHA256,
+	ScramSHA256Plus: NewScramSHA256Plus,
+	ScramSHA512:     NewScramSHA512,
+	ScramSHA512Plus: NewScramSHA512Plus,
+	NTLM:            NewNTLM,
+	XOAuth2:         NewXOAuth2,
+
+	sasl.OAuthBearer: NewOAuthBearer,
 }
+
+var serverFirst = map[string]bool{sasl.Login: true, DigestMD5: true, CramMD5: true}
 
 // completer is what the caller of this package looks for in a sasl.Client.
 type completer interface{ Complete() error }
@@ -53,7 +67,8 @@ func answer(t *testing.T, client sasl.Client, challenge string) string {
 func complete(client sasl.Client) error { return client.(completer).Complete() }
 
 func testCredentials() Credentials {
-	return Credentials{Username: "chris", Password: NewSecret("secret"), Host: "elwood.innosoft.com"}
+	return Credentials{Username: "chris", Password: NewSecret("secret"), Host: "elwood.innosoft.com",
+		Binding: Binding{TLSExporter, []byte("binding")}}
 }
 
 func TestNamesAndInitialResponses(t *testing.T) {
@@ -66,7 +81,7 @@ func TestNamesAndInitialResponses(t *testing.T) {
 		if mech != name || err != nil {
 			t.Errorf("Start = %q, %v; want %q", mech, err, name)
 		}
-		if hasIR := ir != nil; hasIR != (name == sasl.Plain) {
+		if (ir == nil) != serverFirst[name] {
 			t.Errorf("%s: initial response %q", name, ir)
 		}
 	}
@@ -97,7 +112,9 @@ func TestCredentialsRefused(t *testing.T) {
 }
 
 func TestIdentityIsNeverDropped(t *testing.T) {
-	carries := map[string]bool{sasl.Plain: true, DigestMD5: true}
+	carries := func(name string) bool {
+		return name == sasl.Plain || name == DigestMD5 || strings.HasPrefix(name, "SCRAM-")
+	}
 	for name, create := range constructors {
 		c := testCredentials()
 		c.Identity = c.Username
@@ -105,7 +122,7 @@ func TestIdentityIsNeverDropped(t *testing.T) {
 			t.Errorf("%s with Identity = Username: %v", name, err)
 		}
 		c.Identity = "admin"
-		if _, err := create(c); (err == nil) != carries[name] {
+		if _, err := create(c); (err == nil) != carries(name) {
 			t.Errorf("%s with another Identity: %v", name, err)
 		}
 	}
@@ -160,8 +177,20 @@ func TestNothingPrintsThePassword(t *testing.T) {
 	}
 	for name, create := range constructors {
 		client := begin(t, create, c)
-		if name == DigestMD5 {
+		switch {
+		case name == DigestMD5:
 			answer(t, client, rfcChallenge)
+		case name == CramMD5:
+			answer(t, client, "<1@x>")
+		case name == NTLM:
+			answer(t, client, ntlmChallenge(ntlmUnicode, ntlmTarget))
+		case strings.HasPrefix(name, "SCRAM-"):
+			answer(t, client, "r="+client.(*scramClient).sent+"x,s=QSXCR+Q6sek8bf92,i=4096")
+		case strings.Contains(name, "OAUTH"):
+			answer(t, client, `{"status":"`+password+`"}`)
+		}
+		if done := complete(client); done != nil {
+			values = append(values, done, done.Error())
 		}
 		values = append(values, client, public{client}, &public{client}, private{i: client})
 	}
@@ -216,5 +245,33 @@ func TestSecretPrintsAsterisks(t *testing.T) {
 	}
 	if got := (Secret{}).reveal(); got != "" {
 		t.Errorf("the zero Secret is %q", got)
+	}
+}
+
+func TestSecretShownIn(t *testing.T) {
+	const password = "korrekt-Pferd?7"
+	s := NewSecret(password)
+	for _, form := range forms(password)[:4] {
+		if !s.ShownIn("x " + form + " y") {
+			t.Errorf("not seen: %q", form)
+		}
+	}
+	for before := range 6 {
+		for after := range 6 {
+			whole := []byte(strings.Repeat("\xfe", before) + password + strings.Repeat("\xfd", after))
+			for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding} {
+				if text := e.EncodeToString(whole); !s.ShownIn(text) {
+					t.Errorf("not seen: %q", text)
+				}
+			}
+		}
+	}
+	for _, text := range []string{"", "korrekt-Pferd", "invalid_token", base64.StdEncoding.EncodeToString([]byte("korrekt-Pferd!7"))} {
+		if s.ShownIn(text) {
+			t.Errorf("seen in %q", text)
+		}
+	}
+	if (Secret{}).ShownIn("anything") || NewSecret("").ShownIn("") {
+		t.Error("the empty secret was seen")
 	}
 }

@@ -1,9 +1,12 @@
 package mechanism
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 const withheld = "***"
@@ -31,3 +34,27 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(withheld), nil }
 
 // LogValue implements slog.LogValuer.
 func (Secret) LogValue() slog.Value { return slog.StringValue(withheld) }
+
+// ShownIn reports whether a text from elsewhere, a server's reply perhaps, holds
+// the secret: as it is, in base64 at any offset, or in hexadecimal.
+func (s Secret) ShownIn(text string) bool {
+	secret := s.reveal()
+	if secret == "" {
+		return false
+	}
+	if strings.Contains(text, secret) || strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(secret))) {
+		return true
+	}
+	for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for offset := range 3 {
+			// The first and the last digit may hold bits of a neighbour.
+			digits := e.EncodeToString(append(make([]byte, offset), secret...))
+			first := (offset*8 + 5) / 6
+			last := (offset + len(secret)) * 8 / 6
+			if first < last && strings.Contains(text, digits[first:last]) {
+				return true
+			}
+		}
+	}
+	return false
+}

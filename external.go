@@ -1,0 +1,46 @@
+package submission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/emersion/go-sasl"
+)
+
+// External authenticates by what the connection has proved already, usually the
+// client certificate in Options.TLSConfig (EXTERNAL, RFC 4422, appendix A).
+// identity is the user to act as, empty for the one that was proved.
+func External(identity string) Auth {
+	return fixedAuth{sasl.External, identity, sasl.NewExternalClient(identity)}
+}
+
+// Anonymous names nobody (ANONYMOUS, RFC 4505). trace is left with the server for
+// its records, an address or a word of at most 255 characters; it may be empty.
+func Anonymous(trace string) Auth {
+	return fixedAuth{sasl.Anonymous, trace, sasl.NewAnonymousClient(trace)}
+}
+
+// maxTrace is the longest trace, in characters (RFC 4505, 2).
+const maxTrace = 255
+
+// fixedAuth is a mechanism that has no secret and keeps no state.
+type fixedAuth struct {
+	name   string
+	text   string
+	client sasl.Client
+}
+
+func (f fixedAuth) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error) {
+	if !slices.Contains(s.Mechanisms, f.name) {
+		return nil, fmt.Errorf("%w: allowed is %s", errNoMechanism, f.name)
+	}
+	if checkText(f.text) != nil || len([]rune(f.text)) > maxTrace {
+		return nil, errors.New("the name holds a control character or is too long")
+	}
+	return f.client, nil
+}
+
+// known says that the response is no secret.
+func (f fixedAuth) known() (secret, user string) { return "", f.text }

@@ -1,0 +1,50 @@
+package submission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/mechanism"
+)
+
+// OAuth2 authenticates with a bearer token, by OAUTHBEARER (RFC 7628) where it is
+// offered and else by XOAUTH2. Tokens are shown to the server, so they are sent
+// only where ServerInfo.MayShow allows it.
+type OAuth2 struct {
+	// Username is the mailbox or account that the token is for.
+	Username string
+	// Token returns an access token. It is asked once for each session, and once
+	// more with renew when the server refused that token: then a cached one is
+	// stale. It may block, within ctx; an error ends the attempt.
+	Token func(ctx context.Context, renew bool) (string, error)
+}
+
+// Mechanism asks for a token and picks the mechanism.
+func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error) {
+	create := mechanism.NewOAuthBearer
+	if !slices.Contains(s.Mechanisms, sasl.OAuthBearer) {
+		create = mechanism.NewXOAuth2
+		if !slices.Contains(s.Mechanisms, mechanism.XOAuth2) {
+			return nil, fmt.Errorf("%w: allowed are %s %s", errNoMechanism, sasl.OAuthBearer, mechanism.XOAuth2)
+		}
+	}
+	if !s.mayShow {
+		return nil, ErrInsecureAuth // before anybody is asked for a token
+	}
+	if o.Token == nil {
+		return nil, errors.New("OAuth2.Token is nil")
+	}
+	token, err := o.Token(ctx, s.renew)
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	return create(mechanism.Credentials{
+		Username: o.Username, Password: mechanism.NewSecret(token), Host: s.Host, Port: s.Port,
+	})
+}
+
+// renews says that a refusal may be about a stale token.
+func (o OAuth2) renews() bool { return true }

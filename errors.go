@@ -1,7 +1,9 @@
 package submission
 
 import (
+	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 
@@ -279,7 +281,8 @@ func (e *AuthError) Temporary() bool {
 		return e.Reply.Temporary()
 	}
 	_, all := temporary(e.Err)
-	return all
+	// An Auth that asks elsewhere for a token fails in ways of its own.
+	return all || isType[net.Error](e.Err) || errors.Is(e.Err, context.Canceled)
 }
 
 // ProtocolError says that the server left the protocol: garbage, a reply that

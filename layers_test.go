@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"internal/smtpwire": {},
 	"internal/mechanism": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "github.com/xdg-go/stringprep",
 		"github.com/Azure/go-ntlmssp"},
-	"smtptest": {module + "/internal/smtpwire"},
+	"smtptest": {module + "/internal/smtpwire", "github.com/xdg-go/scram"},
 }
 
 // sourceFiles parses every file that is not a test.

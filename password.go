@@ -15,7 +15,8 @@ import (
 
 // Password authenticates with a user name and a password. The zero values of
 // all but Username and Password are right for most servers. It prints redacted
-// under every verb.
+// under every verb; only in an unexported field of a struct of yours, where package
+// fmt calls no methods, keep it behind a pointer.
 type Password struct {
 	Username string
 	Password string

@@ -16,28 +16,20 @@ type exchange interface {
 	user() string
 }
 
+// refusal is an error that is about the client's credentials or what it may do
+// with them: 535.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 var (
-	// errCredentials refuses user, password or proof: 535.
-	errCredentials = errors.New("user or password is wrong")
+	// errCredentials refuses user, password or proof.
+	errCredentials error = refusal("user or password is wrong")
 	// errInitial refuses an initial response where the server speaks first.
 	errInitial = errors.New("the mechanism takes no initial response")
 	// errResponse refuses a response that is none of the mechanism's.
 	errResponse = errors.New("malformed response")
 )
-
-// newExchange returns the mechanism, nil for one the server does not speak.
-func (s *session) newExchange(mechanism string) exchange {
-	c := &s.srv.config
-	switch mechanism {
-	case "PLAIN":
-		return &plainExchange{accounts: c.Accounts}
-	case "LOGIN":
-		return &loginExchange{accounts: c.Accounts}
-	case "DIGEST-MD5":
-		return newDigest(c.Accounts, c.Hostname)
-	}
-	return nil
-}
 
 // auth obeys AUTH (RFC 4954, 4).
 func (s *session) auth(line, arg string) {
@@ -71,7 +63,7 @@ func (s *session) auth(line, arg string) {
 // judgeAuth returns why no exchange can begin, or "".
 func (s *session) judgeAuth(mechanism string, ex exchange) string {
 	_, offered := s.offered["AUTH"]
-	known := func(m string) bool { return strings.EqualFold(m, mechanism) }
+	listed := func(m string) bool { return strings.EqualFold(m, mechanism) }
 	switch {
 	case !s.greeted:
 		return s.reply(503, "5.5.1", "EHLO first")
@@ -83,7 +75,7 @@ func (s *session) judgeAuth(mechanism string, ex exchange) string {
 		return s.reply(503, "5.5.1", "not within a transaction")
 	case mechanism == "":
 		return s.reply(501, "5.5.4", "syntax: AUTH mechanism [initial-response]")
-	case ex == nil || !slices.ContainsFunc(s.srv.config.Mechanisms, known):
+	case ex == nil || !slices.ContainsFunc(s.mechanisms(), listed):
 		return s.reply(504, "5.5.4", "mechanism is not supported")
 	}
 	return ""
@@ -141,7 +133,7 @@ func (s *session) step(ex exchange, response []byte) *Answer {
 	challenge, done, err := ex.next(response)
 	a := &Answer{}
 	switch {
-	case errors.Is(err, errCredentials):
+	case errors.As(err, new(refusal)):
 		a.Reply = s.reply(535, "5.7.8", err.Error())
 	case err != nil:
 		a.Reply = s.reply(501, "5.5.2", err.Error())
@@ -179,64 +171,4 @@ func decodeResponse(line string) (response []byte, ok bool) {
 	}
 	response, err := base64.StdEncoding.Strict().DecodeString(line)
 	return response, err == nil
-}
-
-// plainExchange is PLAIN (RFC 4616).
-type plainExchange struct {
-	accounts map[string]string
-	name     string
-	asked    bool
-}
-
-func (x *plainExchange) user() string { return x.name }
-
-func (x *plainExchange) next(response []byte) (challenge []byte, done bool, err error) {
-	if response == nil && !x.asked {
-		x.asked = true
-		return nil, false, nil
-	}
-	parts := strings.Split(string(response), "\x00")
-	if len(parts) != 3 || parts[1] == "" || parts[2] == "" {
-		return nil, false, errResponse
-	}
-	x.name = parts[1]
-	if !mayLogIn(x.accounts, parts[1], parts[2]) || !mayActAs(x.accounts, parts[0]) {
-		return nil, false, errCredentials
-	}
-	return nil, true, nil
-}
-
-// loginExchange is LOGIN (draft-murchison-sasl-login).
-type loginExchange struct {
-	accounts map[string]string
-	name     string
-	named    bool
-	asked    bool
-}
-
-func (x *loginExchange) user() string { return x.name }
-
-func (x *loginExchange) next(response []byte) (challenge []byte, done bool, err error) {
-	switch {
-	case response == nil && !x.asked:
-		x.asked = true
-		return []byte("Username:"), false, nil
-	case !x.named:
-		x.name, x.named = string(response), true
-		return []byte("Password:"), false, nil
-	case !mayLogIn(x.accounts, x.name, string(response)):
-		return nil, false, errCredentials
-	}
-	return nil, true, nil
-}
-
-func mayLogIn(accounts map[string]string, user, password string) bool {
-	want, ok := accounts[user]
-	return ok && want == password
-}
-
-// mayActAs allows the authorization identities that are accounts.
-func mayActAs(accounts map[string]string, identity string) bool {
-	_, ok := accounts[identity]
-	return ok || identity == ""
 }

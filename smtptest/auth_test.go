@@ -35,7 +35,7 @@ func TestAuth(t *testing.T) {
 		"too many arguments":    {[]string{"> AUTH PLAIN QQ== QQ==", "< 501"}, ""},
 		"no mechanism":          {[]string{"> AUTH", "< 501"}, ""},
 		"unknown mechanism":     {[]string{"> AUTH X", "< 504", "> AUTH CRAM-MD5", "< 504"}, ""},
-		"offered, not spoken":   {[]string{"> AUTH XOAUTH2 QQ==", "< 504"}, ""},
+		"offered, not spoken":   {[]string{"> AUTH GSSAPI QQ==", "< 504"}, ""},
 		"long response":         {[]string{"> AUTH PLAIN", "< 334", "> " + strings.Repeat("A", 12284), "< 501", "> AUTH PLAIN", "< 334", "> " + strings.Repeat("A", 12288), "< 500 5.5.6"}, ""},
 		"long initial response": {[]string{"> AUTH PLAIN " + strings.Repeat("A", 12288), "< 500"}, ""},
 		"in a transaction":      {[]string{"> MAIL FROM:<a@b>", "< 250", "> AUTH PLAIN", "< 503", "> RSET", "< 250"}, ""},
@@ -46,10 +46,10 @@ func TestAuth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, &Config{
 				Accounts:   map[string]string{"user": "secret", "other": "x"},
-				Mechanisms: []string{"PLAIN", "LOGIN", "DIGEST-MD5", "XOAUTH2"},
+				Mechanisms: []string{"PLAIN", "LOGIN", "DIGEST-MD5", "GSSAPI"},
 			})
 			c := over(t, s.Pipe())
-			if ehlo := c.do("EHLO x", "250"); !strings.Contains(ehlo, "AUTH PLAIN LOGIN DIGEST-MD5 XOAUTH2") {
+			if ehlo := c.do("EHLO x", "250"); !strings.Contains(ehlo, "AUTH PLAIN LOGIN DIGEST-MD5 GSSAPI") {
 				t.Errorf("EHLO: %q", ehlo)
 			}
 			dialogue(c, tt.lines...)

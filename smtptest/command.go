@@ -131,8 +131,8 @@ func (s *session) extensions() []string {
 	if c.TLS == StartTLS && !s.encrypted {
 		lines = append(lines, "STARTTLS")
 	}
-	if len(c.Accounts) > 0 && len(c.Mechanisms) > 0 {
-		lines = append(lines, "AUTH "+strings.Join(c.Mechanisms, " "))
+	if mechanisms := s.mechanisms(); len(mechanisms) > 0 {
+		lines = append(lines, "AUTH "+strings.Join(mechanisms, " "))
 	}
 	return lines
 }

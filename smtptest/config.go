@@ -1,6 +1,9 @@
 package smtptest
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // TLSMode says when a Server's sessions are encrypted. The zero value is
 // StartTLS.
@@ -22,6 +25,10 @@ const (
 type Config struct {
 	// TLS is when sessions are encrypted.
 	TLS TLSMode
+	// TLSConfig, when set, restricts TLS or asks for client certificates; it is
+	// copied. Without a certificate and without the callbacks that choose one
+	// the server adds its own; MinVersion 0 is TLS 1.2.
+	TLSConfig *tls.Config
 	// Hostname stands in the greeting, in the reply to EHLO, in the
 	// certificate and as the realm of DIGEST-MD5. "" is "mail.test.example".
 	Hostname string
@@ -31,11 +38,28 @@ type Config struct {
 	// is not offered is refused: parameters with 555, BDAT with 502. REQUIRETLS
 	// is left out of clear-text sessions (RFC 8689, 2).
 	Extensions []string
-	// Accounts are the passwords by user name. With none, AUTH is not offered.
+	// Accounts are the passwords by user name; to XOAUTH2 and OAUTHBEARER a
+	// password is the token. NTLM finds the account DOMAIN\user or else user,
+	// which is good in any domain; there case does not count. With no accounts
+	// AUTH offers EXTERNAL and ANONYMOUS alone, where Mechanisms has them.
 	Accounts map[string]string
 	// Mechanisms are the SASL mechanisms that AUTH offers; nil is PLAIN, LOGIN
-	// and DIGEST-MD5, the ones the server speaks. Any other is offered too,
-	// but answered 504 unless Hook answers it.
+	// and DIGEST-MD5. The server also speaks CRAM-MD5, SCRAM-SHA-1,
+	// SCRAM-SHA-256 and SCRAM-SHA-512, these three with -PLUS too, NTLM,
+	// XOAUTH2, OAUTHBEARER, EXTERNAL and ANONYMOUS. Any other is offered, but
+	// answered 504 unless Hook answers it.
+	//
+	// A -PLUS is offered under TLS only. It binds to tls-exporter, with TLS 1.3
+	// alone, or to tls-server-end-point, unless TLSConfig leaves open which
+	// certificate the client saw. A client that could bind but saw no -PLUS,
+	// as when Hook strikes it from the reply to EHLO, is refused (RFC 5802, 6).
+	//
+	// EXTERNAL is offered to a client that presented a TLS certificate. The
+	// server asks for one and takes any, or what ClientAuth and ClientCAs of
+	// TLSConfig allow. The client is the common name of the certificate, or
+	// one of Accounts if it asks to be.
+	//
+	// ANONYMOUS takes any trace, and makes Message.Auth "anonymous".
 	Mechanisms []string
 	// RequireAuth answers MAIL with 530 5.7.0 until the client authenticated.
 	RequireAuth bool

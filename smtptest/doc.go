@@ -4,8 +4,10 @@
 // # Server
 //
 // [NewServer] starts an SMTP server that knows the protocol and keeps to it:
-// EHLO, STARTTLS, AUTH (PLAIN, LOGIN, DIGEST-MD5), PIPELINING, DATA, BDAT, and
-// the parameters of DSN, SIZE, 8BITMIME, SMTPUTF8 and REQUIRETLS.
+// EHLO, STARTTLS, AUTH, PIPELINING, DATA, BDAT, and the parameters of DSN, SIZE,
+// 8BITMIME, SMTPUTF8 and REQUIRETLS. It authenticates its Config.Accounts by
+// PLAIN, LOGIN, DIGEST-MD5, CRAM-MD5, SCRAM with and without channel binding,
+// NTLM, XOAUTH2 and OAUTHBEARER; EXTERNAL and ANONYMOUS need no account.
 //
 //	srv := smtptest.NewServer(&smtptest.Config{
 //		Accounts: map[string]string{"user": "secret"},

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -54,6 +55,7 @@ func NewServer(c *Config) *Server {
 	s.config.Extensions = slices.Clone(s.config.Extensions)
 	s.config.Mechanisms = slices.Clone(s.config.Mechanisms)
 	s.config.Accounts = maps.Clone(s.config.Accounts)
+	s.config.TLSConfig = s.config.TLSConfig.Clone()
 	s.identity = sync.OnceValues(func() (*identity, error) { return newIdentity(s.config.Hostname) })
 
 	var err error
@@ -193,8 +195,9 @@ func (s *Server) Sessions() int {
 }
 
 // ClientTLSConfig returns a new configuration for clients that trusts the
-// server's certificate and nothing else. The certificate names Config.Hostname,
-// localhost, 127.0.0.1 and ::1; ServerName is left to the client.
+// server's own certificate and nothing else; a certificate of Config.TLSConfig
+// is not its own. The certificate names Config.Hostname, localhost, 127.0.0.1
+// and ::1; ServerName is left to the client.
 func (s *Server) ClientTLSConfig() *tls.Config {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	id, err := s.identity()
@@ -207,13 +210,31 @@ func (s *Server) ClientTLSConfig() *tls.Config {
 	return cfg
 }
 
-// serverTLSConfig is the configuration of the server's own end.
+// serverTLSConfig is the configuration of one session's TLS.
 func (s *Server) serverTLSConfig() (*tls.Config, error) {
+	cfg := s.config.TLSConfig.Clone()
+	if cfg == nil {
+		cfg = new(tls.Config)
+	}
+	if cfg.MinVersion == 0 {
+		cfg.MinVersion = tls.VersionTLS12
+	}
+	external := func(m string) bool { return strings.EqualFold(m, "EXTERNAL") }
+	if cfg.ClientAuth == tls.NoClientCert && slices.ContainsFunc(s.config.Mechanisms, external) {
+		cfg.ClientAuth = tls.RequestClientCert
+		if cfg.ClientCAs != nil {
+			cfg.ClientAuth = tls.VerifyClientCertIfGiven
+		}
+	}
+	if len(cfg.Certificates) > 0 || cfg.GetCertificate != nil || cfg.GetConfigForClient != nil {
+		return cfg, nil
+	}
 	id, err := s.identity()
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{id.chain}}, nil
+	cfg.Certificates = []tls.Certificate{id.chain}
+	return cfg, nil
 }
 
 // log adds a line to the transcript.

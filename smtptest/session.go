@@ -3,6 +3,7 @@ package smtptest
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -38,6 +39,8 @@ type session struct {
 	offered       map[string]string // EHLO keywords in upper case and their values; nil after HELO
 	authenticated bool
 	user          string
+	bindings      map[string][]byte // channel bindings by type; none in clear text
+	certificate   *x509.Certificate // the client's, nil for none
 
 	open   bool // MAIL was accepted
 	chunks chunkState
@@ -114,12 +117,25 @@ func (s *session) startTLS() {
 			s.attach(nc)
 			s.encrypted, s.greeted, s.offered = true, false, nil
 			s.authenticated, s.user = false, ""
+			s.learnTLS(nc.ConnectionState(), cfg)
 			s.endTransaction()
 			return
 		}
 	}
 	s.srv.log("-- TLS failed: %v", err)
 	s.over, s.lost = true, true
+}
+
+// learnTLS keeps what mechanisms make use of.
+func (s *session) learnTLS(state tls.ConnectionState, cfg *tls.Config) {
+	if len(state.PeerCertificates) > 0 {
+		s.certificate = state.PeerCertificates[0]
+	}
+	var own []byte
+	if chosen := cfg.GetCertificate != nil || cfg.GetConfigForClient != nil; !chosen && len(cfg.Certificates) == 1 {
+		own = cfg.Certificates[0].Certificate[0]
+	}
+	s.bindings = channelBindings(state, own)
 }
 
 // hangUp sends what is left and closes. Closing a socket with unread input

@@ -1,0 +1,37 @@
+package smtptest
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// anonymousUser is Message.Auth of those who used ANONYMOUS.
+	anonymousUser = "anonymous"
+	// maxTrace is the length of a token in characters (RFC 4505, 2).
+	maxTrace = 255
+)
+
+// anonymousExchange is ANONYMOUS (RFC 4505). The trace may be anything that is
+// no account's business: a mail address or a token, or nothing.
+type anonymousExchange struct{ asked bool }
+
+func (x *anonymousExchange) user() string { return anonymousUser }
+
+func (x *anonymousExchange) next(response []byte) (challenge []byte, done bool, err error) {
+	if response == nil && !x.asked {
+		x.asked = true
+		return nil, false, nil
+	}
+	trace := string(response)
+	isControl := func(c rune) bool { return c < ' ' || c == 0x7f }
+	switch {
+	case !utf8.ValidString(trace), strings.ContainsFunc(trace, isControl):
+		return nil, false, errResponse
+	case strings.Contains(trace, "@") && !validMailbox(trace):
+		return nil, false, errResponse
+	case utf8.RuneCountInString(trace) > maxTrace:
+		return nil, false, errResponse
+	}
+	return nil, true, nil
+}

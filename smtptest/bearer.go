@@ -1,0 +1,169 @@
+package smtptest
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// bearerExchange is XOAUTH2 or OAUTHBEARER: one message with a token and, if
+// that is refused, the reason and an answer without meaning. The token of an
+// account is its password.
+type bearerExchange struct {
+	accounts map[string]string
+	parse    func(message string) (user, token string, ok bool)
+	reason   string // why a token is refused, in JSON
+	answer   string // what the client says to that
+
+	name    string
+	asked   bool
+	refused bool
+}
+
+func newXOAuth2(accounts map[string]string) *bearerExchange {
+	return &bearerExchange{
+		accounts: accounts,
+		parse:    parseXOAuth2,
+		reason:   `{"status":"401","schemes":"Bearer","scope":"mail"}`,
+		answer:   "",
+	}
+}
+
+// newOAuthBearer returns OAUTHBEARER (RFC 7628).
+func newOAuthBearer(accounts map[string]string) *bearerExchange {
+	return &bearerExchange{
+		accounts: accounts,
+		parse:    parseOAuthBearer,
+		reason:   `{"status":"invalid_token"}`,
+		answer:   "\x01",
+	}
+}
+
+func (x *bearerExchange) user() string { return x.name }
+
+func (x *bearerExchange) next(response []byte) (challenge []byte, done bool, err error) {
+	if x.refused {
+		if string(response) != x.answer {
+			return nil, false, errResponse
+		}
+		return nil, false, refusal("the token is not valid")
+	}
+	if response == nil && !x.asked {
+		x.asked = true
+		return nil, false, nil
+	}
+	user, token, ok := x.parse(string(response))
+	if !ok {
+		return nil, false, errResponse
+	}
+	if x.name = user; user == "" {
+		x.name = x.owner(token)
+	}
+	if !mayLogIn(x.accounts, x.name, token) {
+		x.refused = true
+		return []byte(x.reason), false, nil
+	}
+	return nil, true, nil
+}
+
+// owner is the first account, by the alphabet, with that token.
+func (x *bearerExchange) owner(token string) string {
+	for _, account := range slices.Sorted(maps.Keys(x.accounts)) {
+		if x.accounts[account] == token {
+			return account
+		}
+	}
+	return ""
+}
+
+// parseXOAuth2 takes `user=` U ^A `auth=Bearer ` T ^A^A apart.
+func parseXOAuth2(message string) (user, token string, ok bool) {
+	parts := strings.Split(message, "\x01")
+	if len(parts) != 4 || parts[2] != "" || parts[3] != "" || !utf8.ValidString(message) {
+		return "", "", false
+	}
+	user, hasUser := strings.CutPrefix(parts[0], "user=")
+	auth, hasAuth := strings.CutPrefix(parts[1], "auth=")
+	token, ok = parseBearer(auth)
+	return user, token, ok && hasUser && hasAuth && user != ""
+}
+
+// parseOAuthBearer takes the client-resp of RFC 7628, 3.1 apart. Host and port
+// are checked for their form only, since a test may call its server what it
+// likes. There is no channel binding, so "p" has no meaning.
+func parseOAuthBearer(message string) (user, token string, ok bool) {
+	header, rest, ok := strings.Cut(message, "\x01")
+	if !ok || !utf8.ValidString(header) {
+		return "", "", false
+	}
+	parts := strings.Split(header, ",")
+	if len(parts) != 3 || parts[0] != "n" && parts[0] != "y" || parts[2] != "" {
+		return "", "", false
+	}
+	if parts[1] != "" {
+		if user, ok = parseAuthzid(parts[1]); !ok {
+			return "", "", false
+		}
+	}
+	values, ok := parsePairsOf(rest)
+	if !ok {
+		return "", "", false
+	}
+	if host, given := values["host"]; given && host == "" {
+		return "", "", false
+	}
+	if port, given := values["port"]; given && !validPort(port) {
+		return "", "", false
+	}
+	token, ok = parseBearer(values["auth"])
+	return user, token, ok
+}
+
+// parseAuthzid resolves the quoting of a gs2-authzid (RFC 5801, 4).
+func parseAuthzid(s string) (string, bool) {
+	name, ok := strings.CutPrefix(s, "a=")
+	if !ok || name == "" || strings.ContainsRune(name, 0) {
+		return "", false
+	}
+	bare := strings.NewReplacer("=2C", "", "=3D", "").Replace(name)
+	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(name), !strings.Contains(bare, "=")
+}
+
+// parsePairsOf takes *kvpair kvsep apart; no key may come twice.
+func parsePairsOf(s string) (map[string]string, bool) {
+	values := map[string]string{}
+	for s != "\x01" {
+		pair, rest, ended := strings.Cut(s, "\x01")
+		key, value, ok := strings.Cut(pair, "=")
+		if _, twice := values[key]; !ended || !ok || twice || !validKey(key) || !validPairValue(value) {
+			return nil, false
+		}
+		values[key], s = value, rest
+	}
+	return values, true
+}
+
+func validKey(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c|0x20 < 'a' || c|0x20 > 'z' })
+}
+
+func validPairValue(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return (c < ' ' || c > '~') && !strings.ContainsRune("\t\r\n", c) })
+}
+
+// validPort wants a number without leading zeros.
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == s && n > 0
+}
+
+// parseBearer takes the token out of an Authorization header (RFC 6750, 2.1).
+// The name of the scheme has no case. Any visible ASCII may be in a token, more
+// than the RFC has it.
+func parseBearer(auth string) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(auth, " ")
+	visible := !strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' })
+	return token, strings.EqualFold(scheme, "Bearer") && token != "" && visible
+}

@@ -1,0 +1,40 @@
+package smtptest
+
+import (
+	"crypto/x509"
+	"strings"
+	"unicode/utf8"
+)
+
+// externalExchange is EXTERNAL (RFC 4422, appendix A) on the strength of a TLS
+// client certificate.
+type externalExchange struct {
+	accounts    map[string]string
+	certificate *x509.Certificate
+	name        string
+	asked       bool
+}
+
+func (x *externalExchange) user() string { return x.name }
+
+// next lets the client act as the common name of its certificate, or as one of
+// the accounts.
+func (x *externalExchange) next(response []byte) (challenge []byte, done bool, err error) {
+	if response == nil && !x.asked {
+		x.asked = true
+		return nil, false, nil
+	}
+	x.name = string(response)
+	switch {
+	case !utf8.Valid(response) || strings.ContainsRune(x.name, 0):
+		return nil, false, errResponse
+	case x.name == "":
+		x.name = x.certificate.Subject.CommonName
+	case x.name != x.certificate.Subject.CommonName && !mayActAs(x.accounts, x.name):
+		return nil, false, refusal("the certificate is not for that identity")
+	}
+	if x.name == "" {
+		return nil, false, refusal("the certificate has no common name")
+	}
+	return nil, true, nil
+}

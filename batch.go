@@ -12,40 +12,6 @@ import (
 // (RFC 2920, 3.1).
 const window = 4096
 
-// cursor walks the commands of an envelope in order: RSET when a transaction
-// was left half done, MAIL, RCPT for each recipient that can be asked for, DATA.
-type cursor struct {
-	stage Stage
-	rcpt  int
-	done  bool
-}
-
-func (t *Transaction) first() cursor {
-	if t.s.dirty {
-		return cursor{stage: StageReset}
-	}
-	return cursor{stage: StageMail}
-}
-
-// next returns the cursor behind at.
-func (t *Transaction) next(at cursor) cursor {
-	switch at.stage {
-	case StageReset:
-		return cursor{stage: StageMail}
-	case StageMail:
-		at = cursor{stage: StageRcpt, rcpt: -1}
-		fallthrough
-	case StageRcpt:
-		for at.rcpt++; at.rcpt < len(t.env.To); at.rcpt++ {
-			if t.plan.bad == nil || t.plan.bad[at.rcpt] == nil {
-				return at
-			}
-		}
-		return cursor{stage: StageData, done: t.bdat}
-	}
-	return cursor{done: true}
-}
-
 // start gets a session where there is none and runs the envelope on it. whole
 // says that the message is held back whole. On a session of the pool that turns
 // out to be dead, and only then, it starts again on a fresh one, once.
@@ -209,23 +175,6 @@ func (t *Transaction) ends(octets, n int, at cursor) bool {
 		return true // a 354 after a refused RCPT could only be undone by closing
 	}
 	return octets+n > window
-}
-
-// command writes the line of a cursor, without its CRLF, into memory that the
-// next call uses again.
-func (t *Transaction) command(at cursor) []byte {
-	m := t.mem
-	switch at.stage {
-	case StageReset:
-		m.line = append(m.line[:0], "RSET"...)
-	case StageMail:
-		return m.mail
-	case StageRcpt:
-		m.line = t.plan.appendRcpt(m.line[:0], at.rcpt)
-	case StageData:
-		m.line = append(m.line[:0], "DATA"...)
-	}
-	return m.line
 }
 
 // hear reads the reply to one command. An error means that the session is

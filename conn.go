@@ -14,7 +14,8 @@ import (
 
 // conn is the connection of a session. It is the only place that sets deadlines,
 // watches contexts, decides that a connection is broken, and feeds Trace and
-// Logger. A broken connection is closed at once and stays broken.
+// Logger. A broken connection is closed at once and stays broken. All of that is
+// in one file, of more than 300 lines, so that the rule can be seen to hold.
 type conn struct {
 	*secrets
 
@@ -25,12 +26,13 @@ type conn struct {
 	w    *smtpwire.Writer
 	peek peeker
 
-	err      error           // why it is broken
-	writeErr error           // a write failed; replies that came before it still count
-	ctx      context.Context // of the call that runs, nil between calls
-	stop     func() bool     // ends the watch on ctx
-	watcher  sync.WaitGroup
-	cancel   func() // closes raw, made once
+	err        error           // why it is broken
+	writeErr   error           // a write failed; replies that came before it still count
+	writeLimit time.Duration   // that it had
+	ctx        context.Context // of the call that runs, nil between calls
+	stop       func() bool     // ends the watch on ctx
+	watcher    sync.WaitGroup
+	cancel     func() // closes raw, made once
 
 	began  time.Time
 	closed bool
@@ -204,8 +206,14 @@ func (c *conn) flush() {
 	if !c.usable() {
 		return
 	}
-	c.nc.SetWriteDeadline(time.Now().Add(c.cfg.Timeouts.Command))
+	c.writeWithin(c.cfg.Timeouts.Command)
 	c.writeErr = c.w.Flush()
+}
+
+// writeWithin bounds the write that follows.
+func (c *conn) writeWithin(limit time.Duration) {
+	c.writeLimit = limit
+	c.nc.SetWriteDeadline(time.Now().Add(limit))
 }
 
 // reply reads the reply of a stage, within limit as a whole. On an error the
@@ -222,7 +230,7 @@ func (c *conn) reply(stage Stage, limit time.Duration) (smtpwire.Reply, error) {
 	r, err := c.r.ReadReply()
 	if err != nil {
 		if c.writeErr != nil && !isType[*smtpwire.SyntaxError](err) {
-			err = c.writeErr
+			err, limit = c.writeErr, c.writeLimit
 		}
 		return smtpwire.Reply{}, c.breakUp(c.cause(stage, err, limit))
 	}
@@ -242,7 +250,7 @@ const codeClosing = 421 // the server closes the connection, at any point
 // whatever it is, it must not be taken for the answer to the next command.
 func (c *conn) settled(stage Stage) error {
 	if c.err == nil && c.writeErr != nil {
-		c.breakUp(c.cause(stage, c.writeErr, 0))
+		c.breakUp(c.cause(stage, c.writeErr, c.writeLimit))
 	}
 	if c.err != nil || c.r.Buffered() == 0 {
 		return c.err
@@ -289,7 +297,7 @@ func (c *conn) write(p []byte) error {
 	}
 	for len(p) > 0 {
 		block := p[:min(len(p), ioBlock)]
-		c.nc.SetWriteDeadline(time.Now().Add(c.cfg.Timeouts.DataBlock))
+		c.writeWithin(c.cfg.Timeouts.DataBlock)
 		if err := c.w.WriteThrough(block); err != nil {
 			c.writeErr = err
 			return err

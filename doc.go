@@ -37,7 +37,9 @@
 //
 //	RFC 5321        SMTP, with HELO where the server knows no EHLO
 //	RFC 3207, 8314  STARTTLS and implicit TLS
-//	RFC 4954        AUTH: PLAIN, LOGIN, DIGEST-MD5, any sasl.Client of the caller's
+//	RFC 4954        AUTH: SCRAM-SHA-1, -256 and -512 with channel binding, PLAIN, LOGIN,
+//	                CRAM-MD5, DIGEST-MD5, NTLM, XOAUTH2, OAUTHBEARER, EXTERNAL,
+//	                ANONYMOUS, any sasl.Client of the caller's
 //	RFC 2920        PIPELINING
 //	RFC 3030        CHUNKING, BINARYMIME
 //	RFC 1870        SIZE
@@ -47,13 +49,14 @@
 //	RFC 2034        ENHANCEDSTATUSCODES
 //	RFC 8689        REQUIRETLS
 //	RFC 1928, 1929  SOCKS5
+//	RFC 9110        CONNECT through HTTP proxies
 //
 // # Reading the source
 //
 // From the top: client.go and pool.go hold the sessions of a Client; session.go
 // is one session and handshake.go how it comes about, with tls.go, auth.go and
-// exchange.go; transaction.go is one message, which batch.go takes through the
-// envelope and deliver.go through the data; conn.go is the connection below, and
+// exchange.go; transaction.go is one message, which feed.go takes in, batch.go
+// brings through the envelope and deliver.go to the server; conn.go is the connection below, and
 // the only place that knows deadlines. envelope.go, plan.go, address.go and dsn.go
 // make the command lines. errors.go, outcome.go and result.go are what the caller
 // gets to see. Package smtptest is the fake server for tests.

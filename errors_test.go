@@ -68,7 +68,7 @@ func TestErrorTextEscaped(t *testing.T) {
 func TestZeroErrors(t *testing.T) {
 	for _, err := range []error{
 		&submission.SendError{}, &submission.SenderError{}, &submission.AddressError{}, &submission.ConnectError{},
-		&submission.TLSError{}, &submission.AuthError{}, &submission.ProtocolError{},
+		&submission.TLSError{}, &submission.AuthError{}, &submission.ProtocolError{}, &submission.OptionError{},
 	} {
 		if !strings.HasPrefix(err.Error(), "submission: ") || isTemporary(err) || errors.Unwrap(err) != nil {
 			t.Errorf("%T: %q", err, err.Error())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -376,4 +377,73 @@ func ExampleClient_Send_deadline() {
 		strings.NewReader(message))
 	fmt.Println(err)
 	// Output: submission: final reply: outcome unknown: given up by the caller: context deadline exceeded
+}
+
+// A token is asked for once a session, and once more when the server refused it.
+func ExampleOAuth2() {
+	srv := smtptest.NewServer(&smtptest.Config{
+		Accounts:   map[string]string{"shop": "the-new-token"},
+		Mechanisms: []string{"XOAUTH2", "OAUTHBEARER"},
+	})
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), &submission.Options{
+		TLSConfig: srv.ClientTLSConfig(),
+		Auth: submission.OAuth2{
+			Username: "shop",
+			Token: func(ctx context.Context, renew bool) (string, error) {
+				fmt.Println("renew:", renew)
+				if renew {
+					return "the-new-token", nil
+				}
+				return "a-stale-token", nil // from a cache
+			},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	fmt.Println(client.Ping(context.Background()))
+	// Output:
+	// renew: false
+	// renew: true
+	// <nil>
+}
+
+// An HTTP proxy makes a tunnel; where it fails, the direct way is tried.
+func ExampleHTTPConnect() {
+	proxy, err := submission.HTTPConnect(&url.URL{Scheme: "http", Host: "proxy.example.org:3128"}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := submission.New("mail.example.org", &submission.Options{
+		Dialer: submission.Fallback(proxy, &net.Dialer{}),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client.Close()
+}
+
+// A server with a certificate of its own making is trusted by its key.
+func ExampleOptions_pinnedKeys() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	options.TLSConfig = nil // knows nothing of the server's CA
+
+	// The sum is what the error for a wrong pin says, after it was compared with
+	// what the server's owner says.
+	options.PinnedKeys = [][32]byte{{}}
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	var failed *submission.TLSError
+	fmt.Println(errors.As(client.Ping(context.Background()), &failed))
+	// Output: true
 }

@@ -79,7 +79,7 @@ func TestImports(t *testing.T) {
 // What makes up a message knows neither the network nor the clock.
 func TestTransactionKnowsNoNetwork(t *testing.T) {
 	files := sourceFiles(t)
-	for _, name := range []string{"transaction.go", "batch.go", "deliver.go", "refusal.go", "memory.go", "plan.go",
+	for _, name := range []string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "plan.go",
 		"envelope.go", "address.go", "dsn.go", "extensions.go", "reply.go", "result.go"} {
 		f := files[name]
 		if f == nil {
@@ -102,7 +102,7 @@ var upward = []struct {
 }{
 	{[]string{"client.go", "pool.go"}, []string{"Client", "pool", "turn"}},
 	{[]string{"session.go", "handshake.go"}, []string{"NewSession", "newSession", "greet", "hello", "startTLS", "secure"}},
-	{[]string{"transaction.go", "batch.go", "deliver.go", "refusal.go", "memory.go", "auth.go", "exchange.go", "password.go"},
+	{[]string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "auth.go", "exchange.go", "password.go"},
 		[]string{"Transaction", "newTransaction", "cursor", "Session", "Auth", "Password", "saslExchange", "memory", "tally"}},
 	{[]string{"conn.go", "secrets.go", "trace.go", "peek_unix.go", "peek_other.go"}, []string{"conn", "newConn", "peeker"}},
 }

@@ -113,7 +113,7 @@ type OptionError struct {
 }
 
 func (e *OptionError) Error() string  { return prefix + e.detail() }
-func (e *OptionError) detail() string { return "option " + e.Option + ": " + escaped(e.Err.Error()) }
+func (e *OptionError) detail() string { return hinted("option "+e.Option, nil, e.Err, "") }
 
 // Unwrap returns Err.
 func (e *OptionError) Unwrap() error { return e.Err }

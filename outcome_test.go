@@ -487,6 +487,9 @@ func TestWriteStalls(t *testing.T) {
 					}
 					verdict{stage: submission.StageMessage, temporary: true, is: is,
 						status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}.check(t, res, err)
+					if !cancelled && !strings.Contains(err.Error(), "no answer within 3m0s") {
+						t.Errorf("error %q, want the time of a block in it", err)
+					}
 					mustBeOver(t, s)
 					srv.Close()
 					if n := len(srv.Messages()); n != 0 {

@@ -349,6 +349,7 @@ func TestExternal(t *testing.T) {
 			return &nameless, nil
 		}})
 		c.ended()
+		s.Close() // the client may learn of it before the transcript does
 		if all := strings.Join(s.Transcript(), "\n"); !strings.Contains(all, "-- TLS failed") {
 			t.Errorf("transcript %q", all)
 		}
@@ -422,4 +423,23 @@ func TestMechanismsUnderHook(t *testing.T) {
 	if strings.Join(lines, ",") != "QQ==,Qg==," {
 		t.Errorf("the Hook saw %q", lines)
 	}
+}
+
+// FuzzBearer: a message that is taken names its token, and nobody without one is
+// let in.
+func FuzzBearer(f *testing.F) {
+	f.Add("user=user\x01auth=Bearer token\x01\x01")
+	f.Add("n,a=us=2Cer,\x01host=h\x01port=587\x01auth=Bearer token\x01\x01")
+	f.Fuzz(func(t *testing.T, message string) {
+		for _, parse := range []func(string) (string, string, bool){parseXOAuth2, parseOAuthBearer} {
+			if _, token, ok := parse(message); ok && (token == "" || !strings.Contains(message, " "+token+"\x01")) {
+				t.Fatalf("%q: token %q", message, token)
+			}
+		}
+		for _, x := range []*bearerExchange{newXOAuth2(map[string]string{"user": "secret"}), newOAuthBearer(map[string]string{"user": "secret"})} {
+			if _, done, _ := x.next([]byte(message)); done && !strings.Contains(message, "secret") {
+				t.Fatalf("%q authenticates", message)
+			}
+		}
+	})
 }

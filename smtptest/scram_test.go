@@ -1,8 +1,10 @@
 package smtptest
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/pbkdf2"
+	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -10,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"hash"
+	"math/big"
 	"strconv"
 	"strings"
 	"testing"
@@ -328,6 +331,14 @@ func TestEndPointHash(t *testing.T) {
 		client := scramClient{hash: sha256.New, header: "p=tls-server-end-point,a=user,", name: "user", password: "pencil", binding: h.Sum(nil)}
 		final, signature := client.final(t, c.challenge("AUTH SCRAM-SHA-256-PLUS "+b64(client.first())))
 		dialogue(c, "> "+b64(final), "< 334 "+b64(signature), "> ", "< 235")
+	}
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, pub, key)
+	if got := hashCertificate(der); err != nil || got != nil {
+		t.Errorf("Ed25519: %x, %v", got, err)
 	}
 	if got := hashCertificate(nil); got != nil {
 		t.Errorf("no certificate: %x", got)

@@ -25,7 +25,7 @@ const plusSuffix = "-PLUS"
 
 // The channel bindings that a Binding may be of.
 const (
-	TLSExporter       = "tls-exporter"         // RFC 9266; TLS 1.3, or 1.2 with extended master secret
+	TLSExporter       = "tls-exporter"         // RFC 9266; TLS 1.3
 	TLSServerEndPoint = "tls-server-end-point" // RFC 5929
 )
 

@@ -28,8 +28,9 @@ func checkServerFirst(message, nonce string) error {
 	if len(attrs) < 3 || attrs[0].name != 'r' || attrs[1].name != 's' || attrs[2].name != 'i' {
 		return malformedScram("nonce, salt and iteration count are not where they should be")
 	}
-	if !strings.HasPrefix(attrs[0].value, nonce) {
-		return errors.New("the server's nonce does not begin with the client's")
+	// RFC 5802, 5.1: the server's nonce is ours and something of its own.
+	if added, ours := strings.CutPrefix(attrs[0].value, nonce); !ours || added == "" {
+		return errors.New("the server's nonce is not the client's and more")
 	}
 	if strings.ContainsFunc(attrs[0].value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return malformedScram("the nonce is not printable")

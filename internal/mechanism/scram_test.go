@@ -207,6 +207,7 @@ func TestScramFirstMessageRefused(t *testing.T) {
 		"other nonce":                "r=fyko+d2lbbFgONRv9qkxdawl," + s + ",i=4096",
 		"nonce cut":                  "r=" + scramNonce[:20] + "," + s + ",i=4096",
 		"nonce elsewhere":            "r=x" + scramNonce + "," + s + ",i=4096",
+		"nonce without the server's": "r=" + scramNonce + "," + s + ",i=4096",
 		"nonce with a space":         r + " ," + s + ",i=4096",
 		"nonce not ASCII":            r + "é," + s + ",i=4096",
 		"no salt":                    r + ",s=,i=4096",
@@ -260,7 +261,7 @@ func TestScramFirstMessageRefused(t *testing.T) {
 
 func TestScramIterationBounds(t *testing.T) {
 	for _, count := range []string{"4096", "4097", "1000000"} {
-		if err := checkServerFirst("r="+scramNonce+",s=QQ==,i="+count, scramNonce); err != nil {
+		if err := checkServerFirst("r="+scramNonce+"x,s=QQ==,i="+count, scramNonce); err != nil {
 			t.Errorf("%s: %v", count, err)
 		}
 	}

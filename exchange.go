@@ -54,7 +54,7 @@ func (x *saslExchange) run(initial []byte) error {
 	if initial != nil {
 		secret = "=" // RFC 4954, 4: an initial response of no octets
 		if len(initial) > 0 {
-			secret = c.hideResponse(initial)
+			secret = c.hideResponse(x.name, initial)
 		}
 		if withheld = len(shown)+1+len(secret)+2 > smtpwire.MaxCommandLine; withheld {
 			secret = ""
@@ -78,7 +78,7 @@ func (x *saslExchange) run(initial []byte) error {
 			}
 		}
 		withheld = false
-		r, err = x.say("", c.hideResponse(response))
+		r, err = x.say("", c.hideResponse(x.name, response))
 	}
 	if err == nil && r.Code == codeAuthenticated {
 		err = x.complete(withheld)

@@ -67,8 +67,10 @@ func TestPasswordMechanisms(t *testing.T) {
 				if used != name || e.Mechanism != name || e.Reply == nil || e.Reply.Code != 535 || e.Temporary() {
 					t.Errorf("%s: %+v", used, e)
 				}
-				if strings.Contains(err.Error(), "wrong-password") {
-					t.Errorf("the error shows the password: %v", err)
+				// The fake server's words have neither the name nor the password
+				// in them, so nothing may be missing from them either.
+				if text := err.Error(); strings.Contains(text, "wrong-password") || strings.Contains(strings.TrimPrefix(text, "submission: AUTH"), "***") {
+					t.Errorf("the error shows the password, or hides what is none: %v", err)
 				}
 			})
 		}

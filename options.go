@@ -65,7 +65,8 @@ type Options struct {
 	// to the wrong ones: it has one recipient, or Envelope.Partial. It is off by
 	// default. RFC 3030, 2 has the client hear the replies to RCPT first, and a
 	// server that does not swallow the chunk behind a refusal would read the
-	// message as commands. Also, a connection that turns out to be dead leaves
+	// message as commands; Postfix 3.7 and Dovecot 2.3 were seen to swallow it and
+	// to take the next message on the same session. Also, a connection that turns out to be dead leaves
 	// the outcome Unknown where otherwise the message would be sent again.
 	EarlyData bool
 	// Timeouts bound the server's answers; a context bounds the whole.

@@ -60,10 +60,13 @@ func (c *secrets) scrubError(err error) error {
 
 // hideResponse encodes a response and sees to it that the server's repeating
 // it, in any usual form, does not show it, nor the last field of it, where
-// mechanisms that show the secret have it.
-func (c *secrets) hideResponse(response []byte) string {
+// mechanisms that show the secret have it. The fields of others are no text.
+func (c *secrets) hideResponse(mech string, response []byte) string {
 	if text := string(response); text != c.plain {
 		c.hide(text)
+		if !shows(mech) {
+			return base64.StdEncoding.EncodeToString(response)
+		}
 		fields := strings.FieldsFunc(text, func(r rune) bool { return r <= 1 })
 		if n := len(fields); n > 1 {
 			c.hide(strings.TrimPrefix(fields[n-1], "auth=Bearer "))

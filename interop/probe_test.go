@@ -46,12 +46,14 @@ func (s *settings) probes() []func() error {
 		func() error { return s.probeSMTP(s.Postfix, false) },
 		func() error { return s.probeSMTP(s.PostfixTLS, true) },
 		func() error { return s.probeSMTP(s.PostfixImpatient, false) },
+		func() error { return s.probeSMTP(s.PostfixCyrus, false) },
 		func() error { return s.probeSMTP(s.Dovecot, false) },
 		func() error { return s.probeSMTP(s.DovecotTLS, true) },
 		s.probePOP3,
 		func() error { return probeTCP(s.SOCKS) },
 		func() error { return probeTCP(s.SOCKSAuth) },
 		func() error { return probeTCP(s.HTTPProxy) },
+		func() error { return probeTCP(s.Tokens) },
 	}
 }
 

@@ -144,41 +144,6 @@ func TestWrongPort(t *testing.T) {
 	})
 }
 
-// TestMechanisms authenticates with each mechanism that both sides have, with
-// and without TLS, and is refused with a wrong password.
-func TestMechanisms(t *testing.T) {
-	eachServer(t, func(t *testing.T, s server) {
-		for _, mechanism := range []string{"", "PLAIN", "LOGIN", "DIGEST-MD5"} {
-			for _, mode := range []submission.TLSMode{submission.TLSNone, submission.TLSStartTLS} {
-				name := mechanism
-				if name == "" {
-					name = "default"
-				}
-				t.Run(name+" "+mode.String(), func(t *testing.T) {
-					var allowed []string
-					if mechanism != "" {
-						allowed = []string{mechanism}
-					}
-					ping := func(user, password string) error {
-						return s.client(t, func(o *submission.Options) {
-							o.TLS = mode
-							o.Auth = submission.Password{Username: user, Password: password, Mechanisms: allowed}
-						}).Ping(limited(t))
-					}
-					if err := ping(account, password); err != nil {
-						t.Errorf("right password: %v", err)
-					}
-					if err := ping(awkwardAccount, awkwardPassword); err != nil {
-						t.Errorf("right password with odd characters: %v", err)
-					}
-					refused(t, ping(account, "not-the-password"), mechanism)
-					refused(t, ping("nobody@test.example", password), mechanism)
-				})
-			}
-		}
-	})
-}
-
 // refused checks the error of wrong credentials.
 func refused(t *testing.T, err error, mechanism string) {
 	t.Helper()
@@ -199,8 +164,8 @@ func refused(t *testing.T, err error, mechanism string) {
 	if len(failure.Offered) == 0 {
 		t.Errorf("no mechanisms offered in %+v", failure)
 	}
-	if strings.Contains(err.Error(), "not-the-password") || strings.Contains(err.Error(), password) {
-		t.Errorf("the error tells the password: %v", err)
+	if strings.Contains(err.Error(), "not-the-password") || strings.Contains(err.Error(), "not-the-token") || strings.Contains(err.Error(), password) {
+		t.Errorf("the error tells the secret: %v", err)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"text/template"
 )
 
@@ -29,6 +31,9 @@ const (
 	awkwardAccount  = "bob@test.example"
 	awkwardPassword = `a,b="c" \d €`
 
+	// token is the one that is good, for account.
+	token = "ya29.good-token"
+
 	proxyUser     = "proxyuser"
 	proxyPassword = "proxypass"
 )
@@ -47,6 +52,7 @@ type settings struct {
 	UID, GID                 int // who owns the mail
 
 	Postfix, PostfixTLS, PostfixImpatient int
+	PostfixCyrus, Tokens                  int
 	Dovecot, DovecotTLS, POP3             int
 	SOCKS, SOCKSAuth, HTTPProxy           int
 }
@@ -59,7 +65,7 @@ func newSettings(dir string) (*settings, error) {
 		SizeLimit: sizeLimit, UID: nobody, GID: nobody,
 	}
 	taken := make(map[int]bool)
-	for _, port := range []*int{&s.Postfix, &s.PostfixTLS, &s.PostfixImpatient,
+	for _, port := range []*int{&s.Postfix, &s.PostfixTLS, &s.PostfixImpatient, &s.PostfixCyrus, &s.Tokens,
 		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth, &s.HTTPProxy} {
 		p, err := freePort(taken)
 		if err != nil {
@@ -105,7 +111,7 @@ const nobody = 65534
 
 // write makes the directories, certificates and configurations below s.Dir.
 func (s *settings) write() error {
-	for _, d := range []string{"postfix/conf", "postfix/queue", "postfix/data", "postfix/mail", "dovecot/run", "dovecot/state"} {
+	for _, d := range []string{"postfix/conf", "postfix/queue", "postfix/data", "postfix/mail", "dovecot/run", "dovecot/state", "sasl", "postfix/conf/sasl"} {
 		if err := os.MkdirAll(filepath.Join(s.Dir, d), 0o755); err != nil {
 			return err
 		}
@@ -127,15 +133,34 @@ func (s *settings) write() error {
 	if err := os.WriteFile(filepath.Join(s.Dir, "users"), []byte(accounts), 0o644); err != nil {
 		return err
 	}
+	if err := s.writeSASLDB(postfix); err != nil {
+		return err
+	}
 	for name, to := range map[string]string{
 		"main.cf": "postfix/conf/main.cf", "master.cf": "postfix/conf/master.cf",
-		"dovecot.conf": "dovecot/dovecot.conf", "tinyproxy.conf": "tinyproxy.conf",
+		"dovecot.conf": "dovecot/dovecot.conf", "dovecot-oauth2.conf": "dovecot/oauth2.conf",
+		"smtpd.conf": "postfix/conf/sasl/smtpd.conf", "tinyproxy.conf": "tinyproxy.conf",
 	} {
 		if err := s.render(name, filepath.Join(s.Dir, to)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeSASLDB makes the password file of Cyrus SASL, which Postfix reads as its
+// own user.
+func (s *settings) writeSASLDB(owner int) error {
+	db := filepath.Join(s.Dir, "sasl/sasldb2")
+	for name, secret := range map[string]string{account: password, awkwardAccount: awkwardPassword} {
+		user, realm, _ := strings.Cut(name, "@")
+		cmd := exec.Command("/usr/sbin/saslpasswd2", "-p", "-c", "-f", db, "-u", realm, user)
+		cmd.Stdin = strings.NewReader(secret)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("saslpasswd2: %w: %s", err, out)
+		}
+	}
+	return os.Chown(db, owner, -1)
 }
 
 func (s *settings) render(name, to string) error {

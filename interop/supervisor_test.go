@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -82,6 +83,7 @@ var programs = []struct{ path, pkg string }{
 	{"/usr/bin/doveadm", "dovecot-core"},
 	{"/usr/lib/dovecot/submission-login", "dovecot-submissiond"},
 	{"/usr/lib/dovecot/pop3-login", "dovecot-pop3d"},
+	{"/usr/sbin/saslpasswd2", "sasl2-bin"},
 	{"/usr/bin/microsocks", "microsocks"},
 	{"/usr/bin/tinyproxy", "tinyproxy"},
 }
@@ -150,6 +152,7 @@ func enterable(dir string) error {
 type fleet struct {
 	settings  *settings
 	processes []*process
+	tokens    *http.Server // introspection for Dovecot
 }
 
 // process is a server that stays in the foreground.
@@ -180,6 +183,9 @@ func launch() (f *fleet, err error) {
 	}
 	f.settings = s
 	if err := s.write(); err != nil {
+		return f, err
+	}
+	if f.tokens, err = serveTokens(s.Tokens); err != nil {
 		return f, err
 	}
 	if err := f.start("dovecot", "/usr/sbin/dovecot", "-F", "-c", filepath.Join(dir, "dovecot/dovecot.conf")); err != nil {
@@ -279,6 +285,9 @@ func (f *fleet) stop() error {
 // sweep kills whatever is left of the servers, waits for its end and removes
 // the directory.
 func (f *fleet) sweep(dir string) error {
+	if f.tokens != nil {
+		f.tokens.Close()
+	}
 	if err := killDescendants(f.processes); err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ var (
 func (k sink) answer(nc net.Conn, buf []byte, have int) []byte {
 	switch b := buf[:have]; {
 	case bytes.HasPrefix(b, []byte("EHLO")):
-		return []byte("250-sink\r\n" + k.offer + "250 PIPELINING\r\n")
+		return []byte("250-sink\r\n250-8BITMIME\r\n" + k.offer + "250 PIPELINING\r\n")
 	case bytes.HasPrefix(b, []byte("MAIL")) && bytes.HasSuffix(b, []byte("DATA\r\n")):
 		return sinkGo
 	case bytes.HasPrefix(b, []byte("MAIL")):

@@ -53,6 +53,7 @@ func (s *settings) probes() []func() error {
 		func() error { return probeTCP(s.SOCKS) },
 		func() error { return probeTCP(s.SOCKSAuth) },
 		func() error { return probeTCP(s.HTTPProxy) },
+		func() error { return probeTCP(s.HTTPOpen) },
 		func() error { return probeTCP(s.Tokens) },
 	}
 }

@@ -28,6 +28,9 @@ func TestProxy(t *testing.T) {
 				return submission.HTTPConnect(&url.URL{Scheme: "http", User: user, Host: loopback(s.HTTPProxy)}, nil)
 			}
 		}
+		open := func() (submission.Dialer, error) {
+			return submission.HTTPConnect(&url.URL{Scheme: "http", Host: loopback(s.HTTPOpen)}, nil)
+		}
 		for _, c := range []struct {
 			name    string
 			dialer  func() (submission.Dialer, error)
@@ -39,6 +42,8 @@ func TestProxy(t *testing.T) {
 			{"SOCKS5 with a password", socks(s.SOCKSAuth, right), true, true},
 			{"SOCKS5 with a wrong password", socks(s.SOCKSAuth, wrong), true, false},
 			{"SOCKS5 without the password", socks(s.SOCKSAuth, nil), true, false},
+			{"CONNECT", open, false, true},
+			{"CONNECT by name", open, true, true},
 			{"CONNECT with a password", connect(right), false, true},
 			{"CONNECT with a password by name", connect(right), true, true},
 			{"CONNECT with a wrong password", connect(wrong), true, false},

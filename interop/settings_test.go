@@ -54,7 +54,7 @@ type settings struct {
 	Postfix, PostfixTLS, PostfixImpatient int
 	PostfixCyrus, Tokens                  int
 	Dovecot, DovecotTLS, POP3             int
-	SOCKS, SOCKSAuth, HTTPProxy           int
+	SOCKS, SOCKSAuth, HTTPProxy, HTTPOpen int
 }
 
 // newSettings chooses an identity and ports. dir must be enterable by all.
@@ -66,7 +66,7 @@ func newSettings(dir string) (*settings, error) {
 	}
 	taken := make(map[int]bool)
 	for _, port := range []*int{&s.Postfix, &s.PostfixTLS, &s.PostfixImpatient, &s.PostfixCyrus, &s.Tokens,
-		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth, &s.HTTPProxy} {
+		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth, &s.HTTPProxy, &s.HTTPOpen} {
 		p, err := freePort(taken)
 		if err != nil {
 			return nil, err
@@ -139,7 +139,7 @@ func (s *settings) write() error {
 	for name, to := range map[string]string{
 		"main.cf": "postfix/conf/main.cf", "master.cf": "postfix/conf/master.cf",
 		"dovecot.conf": "dovecot/dovecot.conf", "dovecot-oauth2.conf": "dovecot/oauth2.conf",
-		"smtpd.conf": "postfix/conf/sasl/smtpd.conf", "tinyproxy.conf": "tinyproxy.conf",
+		"smtpd.conf": "postfix/conf/sasl/smtpd.conf", "tinyproxy.conf": "tinyproxy.conf", "tinyproxy-open.conf": "tinyproxy-open.conf",
 	} {
 		if err := s.render(name, filepath.Join(s.Dir, to)); err != nil {
 			return err

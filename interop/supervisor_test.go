@@ -199,6 +199,7 @@ func launch() (f *fleet, err error) {
 		{"microsocks", "/usr/bin/microsocks", "-i", "127.0.0.1", "-p", strconv.Itoa(s.SOCKS)},
 		{"microsocks with password", "/usr/bin/microsocks", "-i", "127.0.0.1", "-p", strconv.Itoa(s.SOCKSAuth), "-u", proxyUser, "-P", proxyPassword},
 		{"tinyproxy", "/usr/bin/tinyproxy", "-d", "-c", filepath.Join(dir, "tinyproxy.conf")},
+		{"tinyproxy-open", "/usr/bin/tinyproxy", "-d", "-c", filepath.Join(dir, "tinyproxy-open.conf")},
 	} {
 		if err := f.start(args[0], args[1], args[2:]...); err != nil {
 			return f, err

@@ -90,17 +90,16 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		if client == nil {
 			return &AuthError{Offered: offered, Err: errors.New("Auth returned no client")}
 		}
-		err = s.exchange(client, info)
-		if err == nil {
+		failed := s.exchange(client, info)
+		if failed == nil {
 			return nil
 		}
-		failed := asAuthError(err)
 		failed.Offered = offered
 		if r, ok := auth.(interface{ renews() bool }); ok && r.renews() && !info.renew && failed.refusedForGood() && s.c.usable() {
 			info.renew = true
 			continue
 		}
-		if failed.Reply == nil || failed.Reply.Code != codeNoMechanism && failed.Reply.Code != codeWeakMechanism {
+		if !failed.ofMechanism() {
 			return failed
 		}
 		refused = failed
@@ -112,16 +111,16 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	}
 }
 
-// refusedForGood tells a refusal of the credentials from one of the mechanism.
-func (e *AuthError) refusedForGood() bool {
-	return e.Reply != nil && e.Reply.Permanent() && e.Reply.Code != codeNoMechanism && e.Reply.Code != codeWeakMechanism
+// ofMechanism tells a refusal of the mechanism, as unknown or too weak, from one
+// of the credentials.
+func (e *AuthError) ofMechanism() bool {
+	return e.Reply != nil && (e.Reply.Code == codeNoMechanism || e.Reply.Code == codeWeakMechanism)
 }
 
-func asAuthError(err error) *AuthError {
-	if e, ok := err.(*AuthError); ok {
-		return e
-	}
-	return &AuthError{Err: err}
+// refusedForGood reports a refusal of the credentials that trying later will not
+// change.
+func (e *AuthError) refusedForGood() bool {
+	return e.Reply != nil && e.Reply.Permanent() && !e.ofMechanism()
 }
 
 // local reports whether the connection does not leave this machine. What a
@@ -144,7 +143,7 @@ func (s *Session) local() bool {
 }
 
 // exchange runs one mechanism (RFC 4954, 4).
-func (s *Session) exchange(client sasl.Client, info ServerInfo) error {
+func (s *Session) exchange(client sasl.Client, info ServerInfo) *AuthError {
 	name, initial, err := client.Start()
 	if err != nil {
 		return &AuthError{Mechanism: name, Err: s.c.scrubError(err)}

@@ -63,18 +63,16 @@ func (t *Transaction) take(fresh bool) (reused bool, err error) {
 // more to a client that they know, as Dovecot does with DSN: what seems to be
 // missing is asked about once more behind AUTH.
 func (t *Transaction) admit() error {
-	s := t.s
-	if s.unheard {
-		bad := slices.Clone(t.plan.bad)
-		err := t.plan.check(s.ext, s.tls != nil)
-		if err != nil || !slices.Equal(bad, t.plan.bad) {
-			if err := s.relearn(); err != nil {
-				return t.lost(StageHello, err)
-			}
-			t.plan.bad = bad
+	s, bad := t.s, slices.Clone(t.plan.bad)
+	err := t.plan.check(s.ext, s.tls != nil)
+	if s.unheard && (err != nil || !slices.Equal(bad, t.plan.bad)) {
+		if err := s.relearn(); err != nil {
+			return t.lost(StageHello, err)
 		}
+		t.plan.bad = bad
+		err = t.plan.check(s.ext, s.tls != nil)
 	}
-	if err := t.plan.check(s.ext, s.tls != nil); err != nil {
+	if err != nil {
 		return t.refuse(err)
 	}
 	t.clearRcpts()
@@ -197,7 +195,7 @@ func (t *Transaction) hear(at cursor) error {
 	case class == 3 && at.stage == StageData:
 		return t.goAhead()
 	case class == 3, class == 2 && at.stage == StageData:
-		return t.loss(at.stage, c.breakUp(&ProtocolError{Stage: at.stage, Text: "unexpected " + c.public(r).String()}))
+		return t.loss(at.stage, c.unexpected(at.stage, r))
 	case class == 2:
 		t.accepted(at)
 	default:

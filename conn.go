@@ -258,6 +258,11 @@ func (c *conn) settled(stage Stage) error {
 	return c.breakUp(&ProtocolError{Stage: stage, Text: "a reply that nothing asked for"})
 }
 
+// unexpected breaks the connection over a reply whose code makes no sense there.
+func (c *conn) unexpected(stage Stage, r smtpwire.Reply) error {
+	return c.breakUp(&ProtocolError{Stage: stage, Text: "unexpected " + c.public(r).String()})
+}
+
 // waiting reports, without waiting, whether the server has said something or
 // hung up. On connections that cannot tell it sees only what is buffered.
 func (c *conn) waiting() bool {

@@ -89,7 +89,7 @@ func (t *Transaction) answered() error {
 	if err == nil && r.Code/100 == 2 {
 		err = c.settled(StageMessage)
 	} else if err == nil && r.Code < 400 {
-		err = c.breakUp(&ProtocolError{Stage: StageMessage, Text: "unexpected " + c.public(r).String()})
+		err = c.unexpected(StageMessage, r)
 	}
 	if err != nil || r.Code == codeClosing {
 		return t.lost(StageMessage, c.err)
@@ -192,7 +192,7 @@ func (t *Transaction) commit(p []byte) (smtpwire.Reply, error) {
 func (t *Transaction) verdict(r smtpwire.Reply, err error) (*Result, error) {
 	c := t.s.c
 	if err == nil && r.Code >= 300 && r.Code < 400 {
-		err = c.breakUp(&ProtocolError{Stage: StageFinal, Text: "unexpected " + c.public(r).String()})
+		err = c.unexpected(StageFinal, r)
 	}
 	if err != nil {
 		t.uncertain()

@@ -1,7 +1,5 @@
 package submission
 
-import "github.com/fe022423/submission/internal/smtpwire"
-
 // together reports whether the message may share the flight of its envelope; see
 // Options.EarlyData.
 func (t *Transaction) together() bool {
@@ -14,11 +12,8 @@ func (t *Transaction) takeAlong() {
 	c, m := t.s.c, t.mem
 	m.hold = t.enc.AppendEnd(m.hold)
 	t.octets = int64(len(m.hold))
-	m.line = smtpwire.AppendBDAT(m.line[:0], len(m.hold), true)
-	if c.observed() {
-		c.sent(string(m.line[:len(m.line)-2]))
-	}
-	c.w.Data(m.line)
+	t.chunkLine(len(m.hold), true)
+	c.w.Data(m.out)
 	c.w.Data(m.hold)
 	c.messageBegins()
 	t.inFlight = true

@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ type saslExchange struct {
 	client sasl.Client
 }
 
-func (x *saslExchange) run(initial []byte) error {
+func (x *saslExchange) run(initial []byte) *AuthError {
 	c := x.c
 	if err := c.idle(StageAuth); err != nil {
 		return x.fail(smtpwire.Reply{}, err)
@@ -81,15 +82,14 @@ func (x *saslExchange) run(initial []byte) error {
 		r, err = x.say("", c.hideResponse(x.name, response))
 	}
 	if err == nil && r.Code == codeAuthenticated {
-		err = x.complete(withheld)
-	} else if err == nil && r.Code < 400 {
-		err = c.breakUp(&ProtocolError{Stage: StageAuth, Text: "unexpected " + c.public(r).String()})
-	}
-	if err == nil && r.Code == codeAuthenticated {
-		err = c.settled(StageAuth)
+		if err = x.complete(withheld); err == nil {
+			err = c.settled(StageAuth)
+		}
 		if err == nil {
 			return nil
 		}
+	} else if err == nil && r.Code < 400 {
+		err = c.unexpected(StageAuth, r)
 	}
 	return x.fail(r, err)
 }
@@ -126,7 +126,7 @@ func (x *saslExchange) complete(withheld bool) error {
 
 // cancel ends the exchange with "*" (RFC 4954, 4). The server owes a 501;
 // whatever it says, the attempt has failed.
-func (x *saslExchange) cancel(why error) error {
+func (x *saslExchange) cancel(why error) *AuthError {
 	r, err := x.say("*", "")
 	if err == nil && r.Code < 400 {
 		x.c.breakUp(why)
@@ -136,7 +136,7 @@ func (x *saslExchange) cancel(why error) error {
 
 // fail makes the AuthError. What a mechanism says of a challenge may repeat the
 // secret that the server put there.
-func (x *saslExchange) fail(r smtpwire.Reply, err error) error {
+func (x *saslExchange) fail(r smtpwire.Reply, err error) *AuthError {
 	e := &AuthError{Mechanism: x.name, Err: x.c.scrubError(err)}
 	var link *linkError
 	switch {
@@ -158,10 +158,8 @@ func decodeChallenge(text []byte) ([]byte, error) {
 	if len(text) > maxChallenge {
 		return nil, fmt.Errorf("challenge of %d octets, the limit is %d", len(text), maxChallenge)
 	}
-	for _, c := range text {
-		if c == '\n' || c == '\r' {
-			return nil, errors.New("challenge of more than one line")
-		}
+	if bytes.IndexByte(text, '\n') >= 0 {
+		return nil, errors.New("challenge of more than one line")
 	}
 	challenge, err := base64.StdEncoding.Strict().DecodeString(string(text))
 	if err != nil {

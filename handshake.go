@@ -85,11 +85,8 @@ func (s *Session) greet() error {
 	if err == nil && r.Code == 220 {
 		return s.settle(StageGreeting)
 	}
-	if err == nil && r.Code < 400 {
-		err = s.c.breakUp(&ProtocolError{Stage: StageGreeting, Text: "unexpected " + s.c.public(r).String()})
-	}
-	e := s.failed(StageGreeting, r, err)
-	if s.tls == nil && err != nil {
+	e := s.unexpected(StageGreeting, r, err)
+	if s.tls == nil && e.Err != nil {
 		e.Hint = s.cfg.clearHint()
 	}
 	return e
@@ -114,7 +111,7 @@ func (s *Session) hello() error {
 			return s.failed(StageHello, r, err)
 		}
 		if r.Code == 250 {
-			s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
+			s.learn(r)
 			return s.settle(StageHello)
 		}
 		if e := s.noHello(r); e != nil {
@@ -136,6 +133,11 @@ func (s *Session) name() string {
 	return literal(s.c.raw.LocalAddr())
 }
 
+// learn takes what the server offers from its reply to EHLO.
+func (s *Session) learn(r smtpwire.Reply) {
+	s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
+}
+
 // relearn asks again what the server offers. A refusal changes nothing.
 func (s *Session) relearn() error {
 	s.unheard = false
@@ -144,7 +146,7 @@ func (s *Session) relearn() error {
 		return err
 	}
 	if r.Code == 250 {
-		s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
+		s.learn(r)
 		s.dirty = false // RFC 5321, 4.1.4: EHLO is a RSET too
 	}
 	return s.c.settled(StageHello)
@@ -168,9 +170,9 @@ func (s *Session) noHello(r smtpwire.Reply) error {
 
 // unexpected is the error for a reply that does not go on: a refusal as it is,
 // anything else as a breach of the protocol.
-func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) error {
+func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) *ConnectError {
 	if err == nil && r.Code < 400 {
-		err = s.c.breakUp(&ProtocolError{Stage: stage, Text: "unexpected " + s.c.public(r).String()})
+		err = s.c.unexpected(stage, r)
 	}
 	return s.failed(stage, r, err)
 }

@@ -140,7 +140,7 @@ func TestBadAddresses(t *testing.T) {
 			s := openSession(t, smtptest.Play(t, greeted("PIPELINING", "SMTPUTF8", "8BITMIME", "AUTH PLAIN", "DSN")+"C: QUIT\nS: 221 bye\neof"), plainText())
 			defer s.Close()
 			_, err := send(s, memoTo(addr))
-			verdict{stage: submission.StageRcpt, status: []submission.RecipientStatus{submission.Invalid}}.check(t, nil, err)
+			verdict{stage: submission.StageRcpt, status: []submission.RecipientStatus{submission.RecipientInvalid}}.check(t, nil, err)
 			e := wantError[*submission.AddressError](t, err)
 			if e.Addr != addr || e.Reply != nil || e.Err == nil || e.Temporary() {
 				t.Errorf("%+v", e)
@@ -149,7 +149,7 @@ func TestBadAddresses(t *testing.T) {
 				env := memoTo("b@test.example")
 				env.From = addr
 				_, err = send(s, env)
-				verdict{stage: submission.StageMail, status: []submission.RecipientStatus{submission.Unsent}}.check(t, nil, err)
+				verdict{stage: submission.StageMail, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
 				if e := wantError[*submission.SenderError](t, err); e.Addr != addr || e.Reply != nil || e.Err == nil || e.Temporary() {
 					t.Errorf("%+v", e)
 				}
@@ -272,7 +272,7 @@ func TestSMTPUTF8Partial(t *testing.T) {
 	env.Partial = true
 	res, err := send(s, env)
 	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: submission.ErrUnsupported,
-		status: []submission.RecipientStatus{submission.Invalid, submission.Sent}}.check(t, res, err)
+		status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientSent}}.check(t, res, err)
 }
 
 // Characters whose low octet is CR or LF go out as the UTF-8 they are, or not
@@ -305,5 +305,5 @@ func TestRecipientTwice(t *testing.T) {
 	defer s.Close()
 	_, err := s.Send(context.Background(), memoTo("b@test.example", "b@test.example"), strings.NewReader(memo))
 	verdict{stage: submission.StageRcpt, code: 550, codes: []int{250, 550},
-		status: []submission.RecipientStatus{submission.Unsent, submission.Invalid}}.check(t, nil, err)
+		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientInvalid}}.check(t, nil, err)
 }

@@ -213,7 +213,7 @@ func (t *Transaction) accepted(at cursor) {
 		t.s.dirty = true // until the message is through
 	case StageRcpt:
 		t.s.dirty = true
-		t.rcpts[at.rcpt].Status = Sent // unless something fails later
+		t.rcpts[at.rcpt].Status = RecipientSent // unless something fails later
 	}
 }
 
@@ -230,7 +230,7 @@ func (t *Transaction) noted(at cursor, r smtpwire.Reply) error {
 	case StageRcpt:
 		// Behind a refused MAIL the reply says nothing about the address.
 		if t.mail == nil && !temporaryRcpt(reply) {
-			t.rcpts[at.rcpt].Status = Invalid
+			t.rcpts[at.rcpt].Status = RecipientInvalid
 		}
 	case StageData:
 		t.data = &reply
@@ -276,7 +276,7 @@ func (t *Transaction) deliverable() bool {
 
 func (t *Transaction) anyAccepted() bool {
 	for i := range t.rcpts {
-		if t.rcpts[i].Status == Sent {
+		if t.rcpts[i].Status == RecipientSent {
 			return true
 		}
 	}

@@ -149,15 +149,15 @@ func (m rcptMix) verdict() verdict {
 		temporary := code < 500 || code == 552 // RFC 5321, 4.5.3.1.10
 		switch {
 		case code < 300 && m.delivers():
-			v.status = append(v.status, submission.Sent)
+			v.status = append(v.status, submission.RecipientSent)
 			continue
 		case code < 300:
-			v.status = append(v.status, submission.Unsent)
+			v.status = append(v.status, submission.RecipientUnsent)
 			continue
 		case temporary:
-			v.status = append(v.status, submission.Unsent)
+			v.status = append(v.status, submission.RecipientUnsent)
 		default:
-			v.status = append(v.status, submission.Invalid)
+			v.status = append(v.status, submission.RecipientInvalid)
 		}
 		if v.code == 0 {
 			v.code = code
@@ -264,7 +264,7 @@ func TestRecipientMix(t *testing.T) {
 // A server that refuses and hangs up: the refusal is what the caller sees.
 func TestRefusedAndHungUp(t *testing.T) {
 	mail, rcpt := "C: MAIL FROM:<a@test.example>\n", "C: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
-	unsent, invalid := submission.Unsent, submission.Invalid
+	unsent, invalid := submission.RecipientUnsent, submission.RecipientInvalid
 	for name, tc := range map[string]struct {
 		script  string
 		partial bool
@@ -342,7 +342,7 @@ func TestRefusedMailKeepsRecipients(t *testing.T) {
 			env.Partial = partial
 			res, err := send(s, env)
 			verdict{stage: submission.StageMail, code: 451, temporary: true,
-				status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}.check(t, res, err)
+				status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
 			if list := addressErrors(err); list != nil {
 				t.Errorf("recipients are blamed: %v", list)
 			}
@@ -364,7 +364,7 @@ func TestDataAfterRefusedMail(t *testing.T) {
 		S: 354 go
 		eof`), plainText())
 	res, err := send(s, memoTo("b@test.example"))
-	verdict{stage: submission.StageMail, code: 550, status: []submission.RecipientStatus{submission.Unsent}}.check(t, res, err)
+	verdict{stage: submission.StageMail, code: 550, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, res, err)
 	mustBeOver(t, s)
 }
 
@@ -372,7 +372,7 @@ func TestDataAfterRefusedMail(t *testing.T) {
 // (RFC 2920, 3.1), and whatever the server says to it changes nothing.
 func TestLoneDot(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\nS: 354 go\nC: .\n"
-	refused := verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.Invalid}, codes: []int{550}}
+	refused := verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.RecipientInvalid}, codes: []int{550}}
 	for _, reply := range []string{"554 5.5.1 no valid recipients", "250 2.0.0 queued", "451 4.3.0 what"} {
 		t.Run(reply, func(t *testing.T) {
 			eachDelivery(t, func(t *testing.T, delivery string) {
@@ -405,7 +405,7 @@ func TestNoLoneDotAfterExtra(t *testing.T) {
 		"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\n"+
 		`S> 354 go\r\n250 what\r\n`+"\neof"), plainText())
 	res, err := send(s, memoTo("b@test.example"))
-	verdict{stage: submission.StageRcpt, code: 550, protocol: true, status: []submission.RecipientStatus{submission.Invalid}}.check(t, res, err)
+	verdict{stage: submission.StageRcpt, code: 550, protocol: true, status: []submission.RecipientStatus{submission.RecipientInvalid}}.check(t, res, err)
 	mustBeOver(t, s)
 }
 
@@ -603,12 +603,12 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 						t.Errorf("%v", err)
 					}
 					for i, r := range e.Recipients {
-						status := submission.Unsent
+						status := submission.RecipientUnsent
 						switch {
 						case i%10 == 7:
-							status = submission.Invalid
+							status = submission.RecipientInvalid
 						case partial:
-							status = submission.Sent
+							status = submission.RecipientSent
 						}
 						if r.Addr != env.To[i].Addr || r.Status != status {
 							t.Fatalf("recipient %d: %+v, want %v", i, r, status)
@@ -653,7 +653,7 @@ func TestBadRecipientsLocally(t *testing.T) {
 	`+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
 	res, err := send(s, env)
 	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, code: 450, temporary: true, codes: []int{0, 250, 0, 450},
-		status: []submission.RecipientStatus{submission.Invalid, submission.Sent, submission.Invalid, submission.Unsent}}.check(t, res, err)
+		status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientSent, submission.RecipientInvalid, submission.RecipientUnsent}}.check(t, res, err)
 	list := addressErrors(err)
 	if len(list) != 3 || list[0].Addr != env.To[0].Addr || list[0].Err == nil || list[0].Reply != nil ||
 		list[1].Addr != env.To[2].Addr || list[2].Reply == nil {
@@ -671,9 +671,9 @@ func TestBadRecipientsLocally(t *testing.T) {
 			env := memoTo(to...)
 			env.Partial = name != "all-or-nothing"
 			res, err := send(s, env)
-			status := []submission.RecipientStatus{submission.Invalid, submission.Unsent}
+			status := []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientUnsent}
 			if env.Partial {
-				status[1] = submission.Invalid
+				status[1] = submission.RecipientInvalid
 			}
 			verdict{stage: submission.StageRcpt, status: status, codes: []int{0, 0}}.check(t, res, err)
 		})

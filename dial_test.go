@@ -766,7 +766,7 @@ func TestNoSessionNoMessage(t *testing.T) {
 				t.Errorf("reply %v, want %d", got, tt.code)
 			}
 			for i, r := range e.Recipients {
-				if r.Status != submission.Unsent || r.Reply.Code != 0 {
+				if r.Status != submission.RecipientUnsent || r.Reply.Code != 0 {
 					t.Errorf("recipient %d: %v", i, r)
 				}
 			}

@@ -207,7 +207,7 @@ func TestDSNNotOffered(t *testing.T) {
 	defer s.Close()
 	res, err := send(s, env)
 	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: submission.ErrUnsupported}.check(t, res, err)
-	if r := res.Recipients; r[0].Status == submission.Sent || r[1].Status != submission.Sent {
+	if r := res.Recipients; r[0].Status == submission.RecipientSent || r[1].Status != submission.RecipientSent {
 		t.Errorf("%+v", r)
 	}
 }

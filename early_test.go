@@ -94,7 +94,7 @@ type earlyWord struct {
 }
 
 func earlyWords() []earlyWord {
-	unsent := []submission.RecipientStatus{submission.Unsent}
+	unsent := []submission.RecipientStatus{submission.RecipientUnsent}
 	v := func(code int, temporary, protocol bool) verdict {
 		return verdict{stage: submission.StageMessage, code: code, temporary: temporary, protocol: protocol, status: unsent}
 	}
@@ -169,10 +169,10 @@ func TestReplyBeforeTheEnd(t *testing.T) {
 func TestBehindTheLastOctet(t *testing.T) {
 	data := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
 	bdat := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nS: 250 ok\nS: 250 ok\n"
-	unknown := verdict{outcome: submission.Unknown, stage: submission.StageFinal, status: []submission.RecipientStatus{submission.Uncertain}}
+	unknown := verdict{outcome: submission.Unknown, stage: submission.StageFinal, status: []submission.RecipientStatus{submission.RecipientUncertain}}
 	rubbish := unknown
 	rubbish.protocol = true
-	unsent := []submission.RecipientStatus{submission.Unsent}
+	unsent := []submission.RecipientStatus{submission.RecipientUnsent}
 	ends := map[string]verdict{
 		"close": unknown, "reset": unknown, "S> 25\nclose": unknown, "stall": unknown,
 		"S: rubbish": rubbish, "S: 354 go": rubbish,
@@ -234,7 +234,7 @@ func TestHangUpBeforeTheEnd(t *testing.T) {
 	for _, end := range []string{"close", "reset"} {
 		s := openSession(t, withLooks(t, smtptest.Play(t, greeted("PIPELINING")+way{}.until(atMail)+"C: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"+end+"\neof")), plainText())
 		_, err := send(s, memoTo("b@test.example"))
-		verdict{stage: submission.StageMessage, temporary: true, status: []submission.RecipientStatus{submission.Unsent}}.check(t, nil, err)
+		verdict{stage: submission.StageMessage, temporary: true, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
 		mustBeOver(t, s)
 	}
 }

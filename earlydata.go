@@ -49,7 +49,7 @@ func (t *Transaction) mayHaveIt() bool {
 		return false
 	}
 	for i := range t.rcpts {
-		if t.rcpts[i].Status == Sent || t.unanswered(i) {
+		if t.rcpts[i].Status == RecipientSent || t.unanswered(i) {
 			return true
 		}
 	}
@@ -64,8 +64,8 @@ func (t *Transaction) unanswered(i int) bool {
 // uncertain marks the recipients that may or may not get the message.
 func (t *Transaction) uncertain() {
 	for i := range t.rcpts {
-		if t.rcpts[i].Status == Sent || t.unanswered(i) {
-			t.rcpts[i].Status = Uncertain
+		if t.rcpts[i].Status == RecipientSent || t.unanswered(i) {
+			t.rcpts[i].Status = RecipientUncertain
 		}
 	}
 }

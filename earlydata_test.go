@@ -32,20 +32,20 @@ func TestEarlyData(t *testing.T) {
 		status        submission.RecipientStatus
 		again         string // what the same session does with the next message, "" if it is not usable
 	}{
-		{"refused recipient", "S: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\n", submission.NotSent, submission.Invalid, "RSET"},
-		{"deferred recipient", "S: 250 ok\nS: 450 4.2.1 later\nS: 503 nobody\n", submission.NotSent, submission.Unsent, "RSET"},
-		{"refused sender", "S: 550 5.7.1 no\nS: 503 what\nS: 503 what\n", submission.NotSent, submission.Unsent, "RSET"},
-		{"refused message", "S: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam\n", submission.NotSent, submission.Unsent, "RSET"},
-		{"chunk not swallowed", "deliver joined\nS: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\nS: 500 one?\nS: 500 two?\neof\n", submission.NotSent, submission.Invalid, ""},
-		{"message for nobody taken", "S: 250 ok\nS: 550 5.1.1 who\nS: 250 taken\neof\n", submission.NotSent, submission.Invalid, ""},
-		{"closed at once", "close\n", submission.Unknown, submission.Uncertain, ""},
-		{"closed behind MAIL", "S: 250 ok\nclose\n", submission.Unknown, submission.Uncertain, ""},
-		{"closed behind RCPT", "S: 250 ok\nS: 250 ok\nclose\n", submission.Unknown, submission.Uncertain, ""},
-		{"closed behind a refused MAIL", "S: 550 no\nclose\n", submission.NotSent, submission.Unsent, ""},
-		{"closed behind a refused RCPT", "S: 250 ok\nS: 550 who\nclose\n", submission.NotSent, submission.Invalid, ""},
-		{"421 to MAIL", "S: 421 bye\nclose\n", submission.NotSent, submission.Unsent, ""},
-		{"421 to the message", "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose\n", submission.NotSent, submission.Unsent, ""},
-		{"garbage", "S: 250 ok\nS: hello\neof\n", submission.Unknown, submission.Uncertain, ""},
+		{"refused recipient", "S: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\n", submission.NotSent, submission.RecipientInvalid, "RSET"},
+		{"deferred recipient", "S: 250 ok\nS: 450 4.2.1 later\nS: 503 nobody\n", submission.NotSent, submission.RecipientUnsent, "RSET"},
+		{"refused sender", "S: 550 5.7.1 no\nS: 503 what\nS: 503 what\n", submission.NotSent, submission.RecipientUnsent, "RSET"},
+		{"refused message", "S: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam\n", submission.NotSent, submission.RecipientUnsent, "RSET"},
+		{"chunk not swallowed", "deliver joined\nS: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\nS: 500 one?\nS: 500 two?\neof\n", submission.NotSent, submission.RecipientInvalid, ""},
+		{"message for nobody taken", "S: 250 ok\nS: 550 5.1.1 who\nS: 250 taken\neof\n", submission.NotSent, submission.RecipientInvalid, ""},
+		{"closed at once", "close\n", submission.Unknown, submission.RecipientUncertain, ""},
+		{"closed behind MAIL", "S: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain, ""},
+		{"closed behind RCPT", "S: 250 ok\nS: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain, ""},
+		{"closed behind a refused MAIL", "S: 550 no\nclose\n", submission.NotSent, submission.RecipientUnsent, ""},
+		{"closed behind a refused RCPT", "S: 250 ok\nS: 550 who\nclose\n", submission.NotSent, submission.RecipientInvalid, ""},
+		{"421 to MAIL", "S: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent, ""},
+		{"421 to the message", "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent, ""},
+		{"garbage", "S: 250 ok\nS: hello\neof\n", submission.Unknown, submission.RecipientUncertain, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			script := greeting + flight + tc.replies

@@ -100,7 +100,7 @@ func (e *SendError) Temporary() bool {
 	}
 	some, all := temporary(e.Err)
 	if e.partial {
-		return some && slices.ContainsFunc(e.Recipients, func(r RecipientResult) bool { return r.Status == Unsent })
+		return some && slices.ContainsFunc(e.Recipients, func(r RecipientResult) bool { return r.Status == RecipientUnsent })
 	}
 	return all
 }

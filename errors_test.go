@@ -280,7 +280,7 @@ func TestNames(t *testing.T) {
 	}
 	for want, got := range map[string]fmt.Stringer{
 		"not sent": submission.NotSent, "partly sent": submission.PartlySent, "outcome unknown": submission.Unknown,
-		"unsent": submission.Unsent, "sent": submission.Sent, "invalid": submission.Invalid, "uncertain": submission.Uncertain,
+		"unsent": submission.RecipientUnsent, "sent": submission.RecipientSent, "invalid": submission.RecipientInvalid, "uncertain": submission.RecipientUncertain,
 		"Stage(99)": submission.Stage(99), "MAIL": submission.StageMail, "5.1.1": submission.EnhancedCode{5, 1, 1}, "": submission.EnhancedCode{},
 		"no reply": submission.Reply{}, "250": submission.Reply{Code: 250, Lines: []string{""}}, "250 a; b": submission.Reply{Code: 250, Lines: []string{"a", "b"}},
 	} {

@@ -444,21 +444,21 @@ func TestDigestForm(t *testing.T) {
 // success consists of: each recipient with its reply, beside a nil error.
 func TestRecipientCodes(t *testing.T) {
 	statuses := map[int]submission.RecipientStatus{
-		200: submission.Sent, 250: submission.Sent, 251: submission.Sent, 252: submission.Sent, 259: submission.Sent,
-		450: submission.Unsent, 451: submission.Unsent, 452: submission.Unsent, 455: submission.Unsent, 552: submission.Unsent,
-		501: submission.Invalid, 503: submission.Invalid, 550: submission.Invalid, 551: submission.Invalid, 553: submission.Invalid, 555: submission.Invalid,
+		200: submission.RecipientSent, 250: submission.RecipientSent, 251: submission.RecipientSent, 252: submission.RecipientSent, 259: submission.RecipientSent,
+		450: submission.RecipientUnsent, 451: submission.RecipientUnsent, 452: submission.RecipientUnsent, 455: submission.RecipientUnsent, 552: submission.RecipientUnsent,
+		501: submission.RecipientInvalid, 503: submission.RecipientInvalid, 550: submission.RecipientInvalid, 551: submission.RecipientInvalid, 553: submission.RecipientInvalid, 555: submission.RecipientInvalid,
 	}
 	for code, want := range statuses {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			script := greeted() + "C: MAIL FROM:<a@test.example>\nS: 250 ok\nC: RCPT TO:<b@test.example>\nS: " + fmt.Sprint(code) + " so\n"
-			if want == submission.Sent {
+			if want == submission.RecipientSent {
 				script += "C: DATA\nS: 354 go\n" + memoData + "S: 250 taken as 7\n"
 			}
 			s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
 			defer s.Close()
 			res, err := send(s, memoTo("b@test.example"))
 			var recipients []submission.RecipientResult
-			if want == submission.Sent {
+			if want == submission.RecipientSent {
 				if err != nil || res.Reply.String() != "250 taken as 7" {
 					t.Fatalf("%v, %v", res, err)
 				}

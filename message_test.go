@@ -443,7 +443,7 @@ func TestEightBit(t *testing.T) {
 				d := deliverText(t, keywords, env, tc.text)
 				switch {
 				case tc.refused:
-					v := verdict{stage: submission.StageMail, is: submission.ErrUnsupported, status: []submission.RecipientStatus{submission.Unsent}}
+					v := verdict{stage: submission.StageMail, is: submission.ErrUnsupported, status: []submission.RecipientStatus{submission.RecipientUnsent}}
 					if tc.lasting {
 						v.is = nil
 						if errors.Is(d.err, submission.ErrUnsupported) {
@@ -455,7 +455,7 @@ func TestEightBit(t *testing.T) {
 						t.Errorf("usable %v, written %q", d.usable, d.wire)
 					}
 				case tc.cut:
-					v := verdict{stage: submission.StageMessage, is: submission.ErrUnsupported, status: []submission.RecipientStatus{submission.Unsent}}
+					v := verdict{stage: submission.StageMessage, is: submission.ErrUnsupported, status: []submission.RecipientStatus{submission.RecipientUnsent}}
 					if tc.lasting {
 						v.is = nil
 						if errors.Is(d.err, submission.ErrUnsupported) {
@@ -536,7 +536,7 @@ func TestSize(t *testing.T) {
 				env := memoTo("b@test.example")
 				env.Size = tc.declared
 				d := deliverText(t, keywords, env, tc.text)
-				unsent := []submission.RecipientStatus{submission.Unsent}
+				unsent := []submission.RecipientStatus{submission.RecipientUnsent}
 				switch {
 				case tc.refused:
 					verdict{stage: submission.StageMail, is: submission.ErrTooLarge, status: unsent}.check(t, nil, d.err)

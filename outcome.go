@@ -9,10 +9,10 @@ const (
 	// NotSent: the server did not accept the message for anyone. Sending it
 	// again cannot deliver it twice.
 	NotSent Outcome = iota
-	// PartlySent: the server accepted it for the recipients with Status Sent.
+	// PartlySent: the server accepted it for the recipients with Status RecipientSent.
 	PartlySent
 	// Unknown: the connection failed after the last octet went out and before
-	// the server's verdict came in. The recipients with Status Uncertain may
+	// the server's verdict came in. The recipients with Status RecipientUncertain may
 	// have it: sending again may deliver twice, not sending may lose it.
 	Unknown
 )

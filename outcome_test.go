@@ -231,7 +231,7 @@ func (f fault) steps(w way, at int) string {
 
 // verdict is the cell of the table: fault at step.
 func (f fault) verdict(w way, at int) verdict {
-	v := verdict{stage: stageAt[at], temporary: true, is: f.is, status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}
+	v := verdict{stage: stageAt[at], temporary: true, is: f.is, status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}
 	switch f.kind {
 	case rubbishKind, wrongKind:
 		v.temporary, v.protocol = false, true
@@ -250,12 +250,12 @@ func (f fault) verdict(w way, at int) verdict {
 	}
 	switch f.kind {
 	case extraKind:
-		return verdict{sent: true, status: []submission.RecipientStatus{submission.Sent, submission.Sent}}
+		return verdict{sent: true, status: []submission.RecipientStatus{submission.RecipientSent, submission.RecipientSent}}
 	case closingKind:
 		return v
 	}
 	v.outcome, v.temporary = submission.Unknown, false
-	v.status = []submission.RecipientStatus{submission.Uncertain, submission.Uncertain}
+	v.status = []submission.RecipientStatus{submission.RecipientUncertain, submission.RecipientUncertain}
 	return v
 }
 
@@ -333,7 +333,7 @@ func refuse(t *testing.T, w way, at int, reply, delivery string) {
 	s := openSession(t, play(t, delivery, script+w.again(dirty)), plainText())
 	res, err := send(s, w.envelope())
 	verdict{stage: stageAt[at], code: code, temporary: code < 500,
-		status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}.check(t, res, err)
+		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
 	var sender *submission.SenderError
 	if errors.As(err, &sender) != (at == atMail) {
 		t.Errorf("SenderError found: %v: %v", sender != nil, err)
@@ -372,7 +372,7 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 								t.Errorf("it took %v, want %v", took, tc.took)
 							}
 							v := verdict{stage: submission.StageRcpt, code: code, protocol: tc.name == "rubbish",
-								temporary: tc.temporary && code == 450, status: []submission.RecipientStatus{submission.Invalid, submission.Unsent}}
+								temporary: tc.temporary && code == 450, status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientUnsent}}
 							if partial {
 								// What stopped the message is the loss.
 								v.temporary = tc.temporary || code == 450
@@ -381,7 +381,7 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 								}
 							}
 							if code == 450 {
-								v.status[0] = submission.Unsent
+								v.status[0] = submission.RecipientUnsent
 							}
 							v.check(t, res, err)
 							if list := addressErrors(err); len(list) != 1 || list[0].Reply.Code != code || list[0].Temporary() != (code == 450) {
@@ -406,7 +406,7 @@ type cutShort struct {
 }
 
 func cutsShort(stage submission.Stage) []cutShort {
-	unsent := []submission.RecipientStatus{submission.Unsent, submission.Unsent}
+	unsent := []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}
 	lost := verdict{stage: stage, temporary: true, status: unsent}
 	said := func(code int, temporary bool) verdict {
 		return verdict{stage: stage, temporary: temporary, code: code, status: unsent}
@@ -486,7 +486,7 @@ func TestWriteStalls(t *testing.T) {
 						t.Errorf("it took %v, want %v", took, want)
 					}
 					verdict{stage: submission.StageMessage, temporary: true, is: is,
-						status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}.check(t, res, err)
+						status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
 					if !cancelled && !strings.Contains(err.Error(), "no answer within 3m0s") {
 						t.Errorf("error %q, want the time of a block in it", err)
 					}
@@ -679,7 +679,7 @@ func TestChunkFaults(t *testing.T) {
 					s := openSession(t, play(t, delivery, w.greeting()+firstChunk+fmt.Sprintf("S: %d no\n", code)+w.again(true)), chunks)
 					res, err := s.Send(context.Background(), w.envelope(), strings.NewReader(text))
 					verdict{stage: submission.StageMessage, code: code, temporary: code < 500,
-						status: []submission.RecipientStatus{submission.Unsent, submission.Unsent}}.check(t, res, err)
+						status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
 					mustSend(t, s, memoTo("b@test.example"))
 					s.Close()
 				})
@@ -725,7 +725,7 @@ func TestResetFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				end, v := f.script, f.verdict(way{}, atMail)
-				v.stage, v.status = submission.StageReset, []submission.RecipientStatus{submission.Unsent}
+				v.stage, v.status = submission.StageReset, []submission.RecipientStatus{submission.RecipientUnsent}
 				switch {
 				case f.kind == extraKind:
 					end = `S> 250 reset\r\n250 and one more\r\n250 ok\r\n250 ok\r\n354 go\r\n`
@@ -853,7 +853,7 @@ func TestQuitFaults(t *testing.T) {
 				if took := time.Since(start); took != want {
 					t.Errorf("it took %v, want %v", took, want)
 				}
-				if res.Recipients[0].Status != submission.Sent {
+				if res.Recipients[0].Status != submission.RecipientSent {
 					t.Errorf("the result changed: %+v", res)
 				}
 				mustBeOver(t, s)
@@ -924,7 +924,7 @@ func TestUnknownIsNotRetried(t *testing.T) {
 	for _, to := range []string{"first@test.example", "second@test.example"} {
 		_, err = c.Send(context.Background(), memoTo(to), strings.NewReader(memo))
 	}
-	verdict{outcome: submission.Unknown, stage: submission.StageFinal, is: io.EOF, status: []submission.RecipientStatus{submission.Uncertain}}.check(t, nil, err)
+	verdict{outcome: submission.Unknown, stage: submission.StageFinal, is: io.EOF, status: []submission.RecipientStatus{submission.RecipientUncertain}}.check(t, nil, err)
 	seen := 0
 	for _, line := range srv.Transcript() {
 		if strings.Contains(line, "second@") {

@@ -33,25 +33,25 @@ type RecipientResult struct {
 type RecipientStatus uint8
 
 const (
-	// Unsent: nothing is wrong with the address as far as is known, but the
+	// RecipientUnsent: nothing is wrong with the address as far as is known, but the
 	// message was not sent to it. A refusal with 4yz leaves it here.
-	Unsent RecipientStatus = iota
-	// Sent: the server accepted the message for it.
-	Sent
-	// Invalid: the server refused the address for good, or it is no mailbox.
-	Invalid
-	// Uncertain: accepted, but the outcome of the message is Unknown.
-	Uncertain
+	RecipientUnsent RecipientStatus = iota
+	// RecipientSent: the server accepted the message for it.
+	RecipientSent
+	// RecipientInvalid: the server refused the address for good, or it is no mailbox.
+	RecipientInvalid
+	// RecipientUncertain: accepted, but the outcome of the message is Unknown.
+	RecipientUncertain
 )
 
 // String names the status in a word.
 func (s RecipientStatus) String() string {
 	switch s {
-	case Unsent:
+	case RecipientUnsent:
 		return "unsent"
-	case Sent:
+	case RecipientSent:
 		return "sent"
-	case Invalid:
+	case RecipientInvalid:
 		return "invalid"
 	default:
 		return "uncertain"

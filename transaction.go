@@ -94,7 +94,7 @@ func (t *Transaction) clearRcpts() {
 	for i := range t.rcpts {
 		t.rcpts[i] = RecipientResult{Addr: t.env.To[i].Addr}
 		if t.plan.bad != nil && t.plan.bad[i] != nil {
-			t.rcpts[i].Status = Invalid
+			t.rcpts[i].Status = RecipientInvalid
 		}
 	}
 }
@@ -254,8 +254,8 @@ func (t *Transaction) release() {
 // unsend: accepted recipients of a message that was not sent were not sent to.
 func (t *Transaction) unsend() {
 	for i := range t.rcpts {
-		if t.rcpts[i].Status == Sent {
-			t.rcpts[i].Status = Unsent
+		if t.rcpts[i].Status == RecipientSent {
+			t.rcpts[i].Status = RecipientUnsent
 		}
 	}
 }

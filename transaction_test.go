@@ -504,7 +504,7 @@ func TestTransactionOver(t *testing.T) {
 			}
 		}
 		_, err := tx.Commit()
-		verdict{stage: submission.StageMessage, is: submission.ErrAborted, status: []submission.RecipientStatus{submission.Unsent}}.check(t, nil, err)
+		verdict{stage: submission.StageMessage, is: submission.ErrAborted, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
 		mustSend(t, s, memoTo("b@test.example"))
 	})
 	t.Run("one at a time", func(t *testing.T) {
@@ -572,7 +572,7 @@ func TestSendFuncIgnoresError(t *testing.T) {
 		}
 		return nil
 	})
-	verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.Invalid}}.check(t, nil, err)
+	verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.RecipientInvalid}}.check(t, nil, err)
 	mustSend(t, s, memoTo("b@test.example"))
 }
 
@@ -604,10 +604,10 @@ func TestFourMessages(t *testing.T) {
 				}
 				_, err := send(s, env)
 				verdict{stage: submission.StageRcpt, code: 451, temporary: true, codes: []int{451},
-					status: []submission.RecipientStatus{submission.Unsent}}.check(t, nil, err)
+					status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
 				_, err = send(s, env)
 				verdict{stage: submission.StageFinal, code: 554, codes: []int{250},
-					status: []submission.RecipientStatus{submission.Unsent}}.check(t, nil, err)
+					status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
 				mustSend(t, s, env)
 				if err := s.Close(); err != nil {
 					t.Error(err)

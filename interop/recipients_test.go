@@ -94,13 +94,13 @@ func checkRefusal(t *testing.T, to, bad []string, failure *submission.SendError)
 		t.Fatalf("%d recipients in %+v, want %d", len(failure.Recipients), failure, len(to))
 	}
 	for i, r := range failure.Recipients {
-		want := submission.Unsent
+		want := submission.RecipientUnsent
 		switch {
 		case r.Addr == refusedAddr:
-			want = submission.Invalid
+			want = submission.RecipientInvalid
 		case r.Addr == laterAddr: // a mailbox all the same
 		case failure.Outcome == submission.PartlySent:
-			want = submission.Sent
+			want = submission.RecipientSent
 		}
 		if r.Addr != to[i] || r.Status != want {
 			t.Errorf("recipient %d: got %s %v, want %s %v", i, r.Addr, r.Status, to[i], want)

@@ -131,7 +131,7 @@ func accepted(t *testing.T, m message, res *submission.Result, err error) {
 		t.Fatal(err)
 	}
 	for _, r := range res.Recipients {
-		if r.Status != submission.Sent {
+		if r.Status != submission.RecipientSent {
 			t.Errorf("%s: %v", r.Addr, r.Status)
 		}
 	}

@@ -3,6 +3,8 @@ package submission
 import (
 	"context"
 	"io"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // Client sends mail through one server. It keeps a few sessions open between
@@ -18,7 +20,7 @@ type Client struct {
 // TLSImplicit, 25 with TLSNone. Nil options are the defaults. New does no I/O; an
 // error is an *OptionError.
 func New(addr string, o *Options) (*Client, error) {
-	host, port, err := splitAddr(addr)
+	host, port, err := address.SplitHostPort(addr)
 	if err != nil {
 		return nil, &OptionError{"addr", err}
 	}

@@ -3,16 +3,14 @@ package submission
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/net/idna"
+	"github.com/fe022423/submission/internal/address"
 	"golang.org/x/net/proxy"
 )
 
@@ -52,13 +50,13 @@ func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error
 	if _, _, err := net.SplitHostPort(proxyAddr); err != nil {
 		return nil, &OptionError{"proxyAddr", err}
 	}
-	if err := checkText(proxyAddr); err != nil {
+	if err := address.CheckText(proxyAddr); err != nil {
 		return nil, &OptionError{"proxyAddr", err}
 	}
 	if user != nil {
 		password, _ := user.Password()
 		for _, field := range []string{user.Username(), password} {
-			if field == "" || len(field) > maxSOCKSField || checkText(field) != nil {
+			if field == "" || len(field) > maxSOCKSField || address.CheckText(field) != nil {
 				return nil, &OptionError{"user", errors.New("user name and password need 1 to 255 octets each, without control characters")}
 			}
 		}
@@ -200,59 +198,4 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 		e.Err = &linkError{stage: e.Stage, err: err}
 	}
 	return nil, e
-}
-
-// splitAddr splits "host", "host:port", "[v6]", "[v6]:port" and a bare IPv6
-// address; port is 0 when there is none.
-func splitAddr(addr string) (host string, port int, err error) {
-	if ip, err := netip.ParseAddr(addr); err == nil && ip.Is6() {
-		return addr, 0, nil
-	}
-	host = addr
-	if inner, ok := strings.CutPrefix(addr, "["); ok && strings.HasSuffix(inner, "]") {
-		host = strings.TrimSuffix(inner, "]")
-		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() {
-			return "", 0, fmt.Errorf("bad address %q", addr)
-		}
-		return host, 0, nil
-	}
-	if strings.Contains(addr, ":") {
-		h, p, err := net.SplitHostPort(addr)
-		if err != nil {
-			return "", 0, err
-		}
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, fmt.Errorf("bad port %q", p)
-		}
-		host, port = h, int(n)
-	}
-	return host, port, nil
-}
-
-// hostName checks a host for dialing and returns it in A-labels. It is wider
-// than a mail domain: names in private networks hold underscores.
-func hostName(host string) (string, error) {
-	if err := checkText(host); err != nil {
-		return "", fmt.Errorf("host %q: %w", host, err)
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return host, nil
-	}
-	if !isASCII(host) {
-		a, err := idna.Lookup.ToASCII(host)
-		if err != nil {
-			return "", fmt.Errorf("host %q: %w", host, err)
-		}
-		host = a
-	}
-	for i := range len(host) {
-		if c := host[i]; !isAlnum(c) && c != '-' && c != '_' && c != '.' {
-			return "", fmt.Errorf("host %q: %q is no character of a name", host, c)
-		}
-	}
-	if host == "" || len(host) > maxDomain {
-		return "", fmt.Errorf("bad host %q", host)
-	}
-	return host, nil
 }

@@ -3,7 +3,8 @@ package submission
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // DSN asks for delivery status notifications (RFC 3461). The zero value asks
@@ -116,13 +117,13 @@ func appendORCPT(dst []byte, orcpt string) ([]byte, error) {
 			kind = "utf-8"
 		}
 	}
-	if !isKeyword(kind) {
-		return dst, fmt.Errorf("ORCPT %q: the address type is no atom", orcpt)
+	if !address.IsKeyword(kind) {
+		return dst, fmt.Errorf("ORCPT %q: the address type is not an atom", orcpt)
 	}
 	if addr == "" {
 		return dst, fmt.Errorf("ORCPT %q: no address", orcpt)
 	}
-	if err := checkText(addr); err != nil {
+	if err := address.CheckText(addr); err != nil {
 		return dst, fmt.Errorf("ORCPT %q: %w", orcpt, err)
 	}
 	start := len(dst)
@@ -152,18 +153,4 @@ func appendUnicodeXtext(dst []byte, s string) []byte {
 		}
 	}
 	return dst
-}
-
-// checkText refuses what no address may hold: control characters and octets
-// that are no UTF-8.
-func checkText(s string) error {
-	if !utf8.ValidString(s) {
-		return errNotUTF8
-	}
-	for _, r := range s {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return errControl
-		}
-	}
-	return nil
 }

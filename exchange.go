@@ -29,7 +29,8 @@ const (
 // isMechanism checks a mechanism name (RFC 4422, 3.1).
 func isMechanism(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !isAlnum(c) && c != '-' && c != '_' {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
 			return false
 		}
 	}

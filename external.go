@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/address"
 )
 
 // External authenticates by what the connection has proved already, usually the
@@ -36,7 +37,7 @@ func (f fixedAuth) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, erro
 	if !slices.Contains(s.Mechanisms, f.name) {
 		return nil, fmt.Errorf("%w: allowed is %s", errNoMechanism, f.name)
 	}
-	if checkText(f.text) != nil || len([]rune(f.text)) > maxTrace {
+	if address.CheckText(f.text) != nil || len([]rune(f.text)) > maxTrace {
 		return nil, errors.New("the name holds a control character or is too long")
 	}
 	return f.client, nil

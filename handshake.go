@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fe022423/submission/internal/address"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -188,15 +189,11 @@ func end(addr net.Addr) (network, text string) {
 
 // literal is the address literal of a local address (RFC 5321, 4.1.3).
 func literal(addr net.Addr) string {
-	ip := netip.AddrFrom4([4]byte{127, 0, 0, 1}) // for a pipe: this machine
 	_, text := end(addr)
 	if ap, err := netip.ParseAddrPort(text); err == nil {
-		ip = ap.Addr().Unmap().WithZone("")
+		return address.Literal(ap.Addr())
 	}
-	if ip.Is4() {
-		return "[" + ip.String() + "]"
-	}
-	return "[IPv6:" + ip.String() + "]"
+	return address.Literal(netip.AddrFrom4([4]byte{127, 0, 0, 1})) // for a pipe: this machine
 }
 
 // startTLS runs STARTTLS and EHLO again (RFC 3207, 4).

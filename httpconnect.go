@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // maxProxyHeader bounds what a proxy may say in answer to CONNECT, in octets,
@@ -41,14 +43,14 @@ func HTTPConnect(proxyURL *url.URL, forward Dialer) (Dialer, error) {
 		port = p
 	}
 	var err error
-	if d.host, err = hostName(proxyURL.Hostname()); err != nil {
+	if d.host, err = address.Host(proxyURL.Hostname()); err != nil {
 		return nil, &OptionError{"proxyURL", err}
 	}
 	d.addr = net.JoinHostPort(d.host, port)
 	if d.user != nil {
 		// RFC 7617, 2: a colon ends the name.
 		password, _ := d.user.Password()
-		if strings.Contains(d.user.Username(), ":") || checkText(d.user.Username()) != nil || checkText(password) != nil {
+		if strings.Contains(d.user.Username(), ":") || address.CheckText(d.user.Username()) != nil || address.CheckText(password) != nil {
 			return nil, &OptionError{"proxyURL", errors.New("a colon in the user name, or a control character in the credentials")}
 		}
 	}
@@ -68,7 +70,7 @@ type connectDialer struct {
 
 // DialContext has the proxy make a tunnel to addr.
 func (d *connectDialer) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
-	if err := checkText(addr); err != nil {
+	if err := address.CheckText(addr); err != nil {
 		return nil, err
 	}
 	raw, err := d.forward.DialContext(ctx, "tcp", d.addr)

@@ -1,5 +1,7 @@
 package submission
 
+import "github.com/fe022423/submission/internal/address"
+
 // memory is what a message needs while it is on its way, used again for the next.
 type memory struct {
 	in    []byte // what was read from a source
@@ -7,7 +9,7 @@ type memory struct {
 	out   []byte // octets in wire form
 	mail  []byte // the MAIL command
 	line  []byte // any other command
-	boxes []mailbox
+	boxes []address.Mailbox
 }
 
 func newMemory() any {

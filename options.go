@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // Options configure a Client or a Session. The zero value of every field is a
@@ -157,7 +159,7 @@ func newConfig(host string, port int, o *Options) (*config, error) {
 		c.Options = *o
 	}
 	var err error
-	if c.host, err = hostName(host); err != nil {
+	if c.host, err = address.Host(host); err != nil {
 		return nil, &OptionError{"addr", err}
 	}
 	if err := c.checkNames(); err != nil {
@@ -191,9 +193,9 @@ func newConfig(host string, port int, o *Options) (*config, error) {
 // checkNames checks LocalName, LocalAddr and From.
 func (c *config) checkNames() error {
 	if c.LocalName != "" {
-		name, err := parseDomain(c.LocalName)
+		name, err := address.Domain(c.LocalName)
 		if err == nil {
-			err = checkText(c.LocalName)
+			err = address.CheckText(c.LocalName)
 		}
 		if err != nil {
 			return &OptionError{"LocalName", err}
@@ -201,7 +203,7 @@ func (c *config) checkNames() error {
 		c.local = name
 	}
 	if c.From != "" && c.From != NullSender {
-		if _, err := parseMailbox(c.From); err != nil {
+		if _, err := address.Parse(c.From); err != nil {
 			return &OptionError{"From", err}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // paramExtension maps the parameters that are not named like the extension
@@ -25,8 +27,8 @@ type plan struct {
 	env    *Envelope
 	from   string // as the caller gave it
 	null   bool
-	sender mailbox
-	rcpts  []mailbox
+	sender address.Mailbox
+	rcpts  []address.Mailbox
 	bad    []error // per recipient, nil where good; nil slice when all are
 }
 
@@ -42,7 +44,7 @@ func (p *plan) parse(env *Envelope, defaultFrom string) error {
 			return &SenderError{Err: errors.New("no sender: set Envelope.From or Options.From")}
 		}
 		var err error
-		if p.sender, err = parseMailbox(p.from); err != nil {
+		if p.sender, err = address.Parse(p.from); err != nil {
 			return &SenderError{Addr: p.from, Err: err}
 		}
 	}
@@ -95,8 +97,8 @@ func (p *plan) parseMailParams() error {
 		return fmt.Errorf("negative Envelope.Size %d", env.Size)
 	}
 	if env.Submitter != "" && env.Submitter != NullSender {
-		box, err := parseMailbox(env.Submitter)
-		if err == nil && box.utf8() {
+		box, err := address.Parse(env.Submitter)
+		if err == nil && box.NeedsSMTPUTF8() {
 			err = errors.New("not ASCII")
 		}
 		if err != nil {
@@ -106,15 +108,15 @@ func (p *plan) parseMailParams() error {
 	return checkParams(env.Params)
 }
 
-func parseRecipient(r *Recipient) (mailbox, error) {
-	var box mailbox
+func parseRecipient(r *Recipient) (address.Mailbox, error) {
+	var box address.Mailbox
 	if strings.EqualFold(r.Addr, "Postmaster") {
-		box.local = r.Addr // RFC 5321, 4.1.1.3: the one name without a domain
+		box.Local = r.Addr // RFC 5321, 4.1.1.3: the one name without a domain
 	} else if r.Addr == NullSender || r.Addr == "" {
 		return box, errors.New("the null path is no recipient")
 	} else {
 		var err error
-		if box, err = parseMailbox(r.Addr); err != nil {
+		if box, err = address.Parse(r.Addr); err != nil {
 			return box, err
 		}
 	}
@@ -133,7 +135,7 @@ func parseRecipient(r *Recipient) (mailbox, error) {
 func checkParams(params []string) error {
 	for _, p := range params {
 		key, value, hasValue := strings.Cut(p, "=")
-		if !isKeyword(key) {
+		if !address.IsKeyword(key) {
 			return fmt.Errorf("parameter %q: bad keyword", p)
 		}
 		if slices.Contains(typedParams, strings.ToUpper(key)) {
@@ -162,7 +164,7 @@ func (p *plan) check(ext Extensions, secure bool) error {
 		{env.Body == Body8BitMIME, ext8BitMIME, "an 8-bit body"},
 		{env.Body == BodyBinaryMIME, extBinaryMIME, "a binary body"},
 		{env.Body == BodyBinaryMIME, extChunking, "a binary body"},
-		{!p.null && p.sender.utf8(), extSMTPUTF8, "a sender that is not ASCII"},
+		{!p.null && p.sender.NeedsSMTPUTF8(), extSMTPUTF8, "a sender that is not ASCII"},
 	}
 	for _, n := range needs {
 		if n.asked && !ext.Has(n.keyword) {
@@ -185,7 +187,7 @@ func (p *plan) check(ext Extensions, secure bool) error {
 		if (r.Notify != 0 || r.ORCPT != "") && !ext.Has(extDSN) {
 			err = unsupported(extDSN, "delivery status notifications")
 		}
-		if p.rcpts[i].utf8() && !ext.Has(extSMTPUTF8) {
+		if p.rcpts[i].NeedsSMTPUTF8() && !ext.Has(extSMTPUTF8) {
 			err = unsupported(extSMTPUTF8, "an address that is not ASCII")
 		}
 		if err != nil {
@@ -216,11 +218,11 @@ func offered(ext Extensions, params []string) error {
 
 // utf8 reports whether the envelope is sent under SMTPUTF8.
 func (p *plan) utf8() bool {
-	if p.env.UTF8 || !p.null && p.sender.utf8() {
+	if p.env.UTF8 || !p.null && p.sender.NeedsSMTPUTF8() {
 		return true
 	}
 	for i := range p.rcpts {
-		if p.rcpts[i].utf8() && (p.bad == nil || p.bad[i] == nil) {
+		if p.rcpts[i].NeedsSMTPUTF8() && (p.bad == nil || p.bad[i] == nil) {
 			return true
 		}
 	}
@@ -232,7 +234,7 @@ func (p *plan) utf8() bool {
 func (p *plan) appendMail(dst []byte, size int64, body BodyType) []byte {
 	dst = append(dst, "MAIL FROM:<"...)
 	if !p.null {
-		dst = p.sender.append(dst)
+		dst = p.sender.Append(dst)
 	}
 	dst = append(dst, '>')
 	env := p.env
@@ -258,8 +260,8 @@ func (p *plan) appendMail(dst []byte, size int64, body BodyType) []byte {
 		dst = append(dst, " AUTH=<>"...)
 	} else if env.Submitter != "" {
 		// Parsed before: the mailbox goes out in its canonical form.
-		box, _ := parseMailbox(env.Submitter)
-		dst = appendXtext(append(dst, " AUTH="...), string(box.append(nil)))
+		box, _ := address.Parse(env.Submitter)
+		dst = appendXtext(append(dst, " AUTH="...), string(box.Append(nil)))
 	}
 	for _, param := range env.Params {
 		dst = append(append(dst, ' '), param...)
@@ -270,7 +272,7 @@ func (p *plan) appendMail(dst []byte, size int64, body BodyType) []byte {
 // appendRcpt appends the RCPT command of recipient i without its CRLF.
 func (p *plan) appendRcpt(dst []byte, i int) []byte {
 	r := &p.env.To[i]
-	dst = p.rcpts[i].append(append(dst, "RCPT TO:<"...))
+	dst = p.rcpts[i].Append(append(dst, "RCPT TO:<"...))
 	dst = append(dst, '>')
 	notify := r.Notify
 	if notify == 0 {

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // Session is one SMTP session: connected, greeted, secured and authenticated,
@@ -153,11 +155,11 @@ func (s *Session) Reset(ctx context.Context) error {
 // servers answer 252, which says nothing. The error is about the session only:
 // a refusal is a Reply.
 func (s *Session) Verify(ctx context.Context, addr string) (Reply, error) {
-	if addr == "" || checkText(addr) != nil {
+	if addr == "" || address.CheckText(addr) != nil {
 		return Reply{}, &OptionError{"addr", errors.New("empty, or holds a control character")}
 	}
 	line := "VRFY " + addr
-	if !isASCII(addr) {
+	if !address.IsASCII(addr) {
 		if !s.ext.Has(extSMTPUTF8) {
 			return Reply{}, unsupported(extSMTPUTF8, "an address that is not ASCII")
 		}

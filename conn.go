@@ -90,20 +90,6 @@ func (c *conn) begin(ctx context.Context) {
 	}
 }
 
-// closeOnDone closes nc when ctx is done, until release is called.
-func closeOnDone(ctx context.Context, nc net.Conn) (release func()) {
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		nc.Close()
-	})
-	return func() {
-		if !stop() {
-			<-closed
-		}
-	}
-}
-
 // end takes the connection out of the context's hands. One that was cancelled
 // meanwhile is broken, whatever the call had achieved.
 func (c *conn) end() {

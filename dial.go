@@ -7,11 +7,10 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
-	"golang.org/x/net/proxy"
+	"github.com/fe022423/submission/internal/proxy"
 )
 
 // Dialer makes raw connections, as *net.Dialer does. TLS is never its business.
@@ -38,14 +37,11 @@ func newDialer(local string) (Dialer, error) {
 	return d, nil
 }
 
-// maxSOCKSField is the longest host, user name or password that the protocol
-// can carry, in octets (RFC 1928, 5; RFC 1929, 2).
-const maxSOCKSField = 255
-
 // SOCKS5 returns a Dialer that connects through the SOCKS5 proxy at proxyAddr,
 // "host:port" (RFC 1928). The proxy resolves the names. user, when not nil, holds
-// the credentials for it (RFC 1929), which travel in clear; nothing about the
-// user is sent otherwise. forward reaches the proxy; nil uses net.Dialer.
+// the credentials for the proxy (RFC 1929), which travel in clear text; without it
+// nothing about the user is sent. forward reaches the proxy; nil uses net.Dialer.
+// An error is an *OptionError.
 func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error) {
 	if _, _, err := net.SplitHostPort(proxyAddr); err != nil {
 		return nil, &OptionError{"proxyAddr", err}
@@ -53,71 +49,29 @@ func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error
 	if err := address.CheckText(proxyAddr); err != nil {
 		return nil, &OptionError{"proxyAddr", err}
 	}
-	if user != nil {
-		password, _ := user.Password()
-		for _, field := range []string{user.Username(), password} {
-			if field == "" || len(field) > maxSOCKSField || address.CheckText(field) != nil {
-				return nil, &OptionError{"user", errors.New("user name and password need 1 to 255 octets each, without control characters")}
-			}
-		}
+	if err := proxy.CheckSOCKSUser(user); err != nil {
+		return nil, &OptionError{"user", err}
 	}
-	if forward == nil {
-		forward = new(net.Dialer)
-	}
-	return &socksDialer{addr: proxyAddr, user: func() *url.Userinfo { return user }, forward: forward}, nil
-}
-
-// socksDialer keeps the credentials behind a function, which prints as an address.
-type socksDialer struct {
-	addr    string
-	user    func() *url.Userinfo
-	forward Dialer
-}
-
-// DialContext asks the proxy for a connection and returns the raw connection to
-// the proxy, on which the server's octets follow.
-func (d *socksDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	var auth *proxy.Auth
-	if user := d.user(); user != nil {
-		password, _ := user.Password()
-		auth = &proxy.Auth{User: user.Username(), Password: password}
-	}
-	link := &proxyLink{forward: d.forward}
-	p, err := proxy.SOCKS5("tcp", d.addr, auth, link)
+	d, err := proxy.NewSOCKS5(proxyAddr, user, forward)
 	if err != nil {
-		return nil, &proxyError{d.addr, err}
+		return nil, &OptionError{"proxyAddr", err}
 	}
-	// What it returns wraps link.nc and adds only the proxy's bound address.
-	if _, err := p.(proxy.ContextDialer).DialContext(ctx, network, addr); err != nil {
-		if link.nc == nil {
-			return nil, err // the proxy itself was not reached
-		}
-		return nil, &proxyError{d.addr, &socksError{err}}
+	return d, nil
+}
+
+// HTTPConnect returns a Dialer that connects through an HTTP proxy with CONNECT
+// (RFC 9110, 9.3.6). proxyURL is "http://host:port", or "https://host:port" for
+// TLS to the proxy, whose certificate is checked against the system's roots. User
+// and password in it are sent as Basic credentials (RFC 7617); with "http" anyone
+// on the way to the proxy can read them. Without a port it is 80 or 443. The
+// proxy resolves the names. forward reaches the proxy; nil uses net.Dialer. An
+// error is an *OptionError.
+func HTTPConnect(proxyURL *url.URL, forward Dialer) (Dialer, error) {
+	d, err := proxy.NewConnect(proxyURL, forward)
+	if err != nil {
+		return nil, &OptionError{"proxyURL", err}
 	}
-	return link.nc, nil
-}
-
-// socksError is what the library says of a refusal, which puts "unknown error" in
-// front of the words that RFC 1928, 6 has for each code.
-type socksError struct{ err error }
-
-func (e *socksError) Error() string { return strings.Replace(e.err.Error(), "unknown error ", "", 1) }
-func (e *socksError) Unwrap() error { return e.err }
-
-// proxyLink remembers the connection that was made to the proxy.
-type proxyLink struct {
-	forward Dialer
-	nc      net.Conn
-}
-
-func (l *proxyLink) Dial(network, addr string) (net.Conn, error) {
-	return l.DialContext(context.Background(), network, addr)
-}
-
-func (l *proxyLink) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	nc, err := l.forward.DialContext(ctx, network, addr)
-	l.nc = nc
-	return nc, err
+	return d, nil
 }
 
 // Fallback returns a Dialer that asks each of dialers in turn until one
@@ -157,20 +111,11 @@ func dialShare(ctx context.Context, d Dialer, n int, network, addr string) (net.
 	return d.DialContext(ctx, network, addr)
 }
 
-// isPermanent reports whether a proxy refused for good.
-func isPermanent(err error) bool {
-	var refused *statusError
-	return errors.As(err, &refused) && refused.permanent()
+// proxyRefusedForGood reports whether a proxy refused, and asking again is useless.
+func proxyRefusedForGood(err error) bool {
+	var refused *proxy.StatusError
+	return errors.As(err, &refused) && refused.Permanent()
 }
-
-// proxyError marks a failure as the proxy's, for StageProxy.
-type proxyError struct {
-	proxy string
-	err   error
-}
-
-func (e *proxyError) Error() string { return "proxy " + e.proxy + ": " + e.err.Error() }
-func (e *proxyError) Unwrap() error { return e.err }
 
 // connect makes the raw connection to the server, within Timeouts.Dial.
 func (c *config) connect(ctx context.Context) (net.Conn, error) {
@@ -181,7 +126,7 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 		return nc, nil
 	}
 	e := &ConnectError{Addr: c.addr(), Stage: StageDial}
-	var p *proxyError
+	var p *proxy.Error
 	if errors.As(err, &p) {
 		e.Stage = StageProxy
 	}
@@ -190,7 +135,7 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 		e.Err = errors.New("the Dialer returned no connection")
 	case ctx.Err() != nil:
 		e.Err = givenUp(e.Stage, ctx)
-	case isPermanent(err):
+	case proxyRefusedForGood(err):
 		e.Err = err
 	case limited.Err() != nil:
 		e.Err = &linkError{stage: e.Stage, text: "no answer within " + c.Timeouts.Dial.String(), err: err}

@@ -16,9 +16,10 @@ const module = "github.com/fe022423/submission"
 // mayImport says for each folder which packages beyond the standard library its
 // files may import; tests are free.
 var mayImport = map[string][]string{
-	".": {module + "/internal/address", module + "/internal/smtpwire", module + "/internal/mechanism", "github.com/emersion/go-sasl",
-		"golang.org/x/net/proxy", "github.com/xdg-go/scram"},
+	".": {module + "/internal/address", module + "/internal/mechanism", module + "/internal/proxy", module + "/internal/smtpwire",
+		"github.com/emersion/go-sasl", "github.com/xdg-go/scram"},
 	"internal/address":  {"golang.org/x/net/idna"},
+	"internal/proxy":    {module + "/internal/address", "golang.org/x/net/proxy"},
 	"internal/smtpwire": {},
 	"internal/mechanism": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "github.com/xdg-go/stringprep",
 		"github.com/Azure/go-ntlmssp"},

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/fe022423/submission/internal/address"
+)
+
+// maxHeader bounds what a proxy may say in answer to CONNECT, in octets, the
+// status line included.
+const maxHeader = 64 << 10
+
+// Connect connects through an HTTP proxy with CONNECT (RFC 9110, 9.3.6).
+type Connect struct {
+	addr, host string
+	secure     bool          // TLS to the proxy
+	user       *url.Userinfo // behind a pointer, which prints as an address
+	forward    Dialer
+}
+
+// NewConnect returns a dialer through the proxy at proxyURL, "http://host:port"
+// or "https://host:port", with user and password when it has them. Without a
+// port it is 80 or 443. forward reaches the proxy; nil uses net.Dialer.
+func NewConnect(proxyURL *url.URL, forward Dialer) (*Connect, error) {
+	if proxyURL == nil {
+		return nil, errors.New("nil")
+	}
+	d := &Connect{secure: proxyURL.Scheme == "https", user: proxyURL.User, forward: orDirect(forward)}
+	port := "80"
+	if d.secure {
+		port = "443"
+	} else if proxyURL.Scheme != "http" {
+		return nil, fmt.Errorf("scheme %q is neither http nor https", proxyURL.Scheme)
+	}
+	if p := proxyURL.Port(); p != "" {
+		port = p
+	}
+	var err error
+	if d.host, err = address.Host(proxyURL.Hostname()); err != nil {
+		return nil, err
+	}
+	d.addr = net.JoinHostPort(d.host, port)
+	if d.user != nil {
+		// RFC 7617, 2: a colon ends the name.
+		password, _ := d.user.Password()
+		if strings.Contains(d.user.Username(), ":") || address.CheckText(d.user.Username()) != nil || address.CheckText(password) != nil {
+			return nil, errors.New("a colon in the user name, or a control character in the credentials")
+		}
+	}
+	return d, nil
+}
+
+// DialContext has the proxy make a tunnel to addr. The network is always TCP.
+func (d *Connect) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
+	if err := address.CheckText(addr); err != nil {
+		return nil, err
+	}
+	raw, err := d.forward.DialContext(ctx, "tcp", d.addr)
+	if err != nil {
+		return nil, err
+	}
+	release := closeWhenDone(ctx, raw)
+	defer release()
+	nc, err := d.openTunnel(ctx, raw, addr)
+	if err != nil {
+		raw.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, &Error{d.addr, err}
+	}
+	return nc, nil
+}
+
+// closeWhenDone closes nc when ctx is done, which ends every read and write on
+// it, until release is called. release waits for a close that is under way.
+func closeWhenDone(ctx context.Context, nc net.Conn) (release func()) {
+	released, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-ctx.Done():
+			nc.Close()
+		case <-released:
+		}
+	}()
+	return func() {
+		close(released)
+		<-ended
+	}
+}
+
+// openTunnel sends CONNECT and reads the proxy's answer.
+func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (net.Conn, error) {
+	nc := raw
+	if d.secure {
+		t := tls.Client(raw, &tls.Config{ServerName: d.host, MinVersion: tls.VersionTLS12})
+		if err := t.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		nc = t
+	}
+	if _, err := nc.Write(d.request(addr)); err != nil {
+		return nil, err
+	}
+	limited := &io.LimitedReader{R: nc, N: maxHeader}
+	r := bufio.NewReader(limited)
+	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		if limited.N <= 0 {
+			err = fmt.Errorf("its answer exceeds %d octets", maxHeader)
+		}
+		return nil, err
+	}
+	if resp.StatusCode/100 != 2 {
+		return nil, &StatusError{resp.StatusCode, resp.Status}
+	}
+	buffered, _ := r.Peek(r.Buffered())
+	if len(buffered) == 0 && nc == raw {
+		return raw, nil
+	}
+	return &tunnelConn{Conn: nc, raw: raw, buffered: bytes.Clone(buffered)}, nil
+}
+
+func (d *Connect) request(addr string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", addr, addr)
+	if d.user != nil {
+		password, _ := d.user.Password()
+		fmt.Fprintf(&b, "Proxy-Authorization: Basic %s\r\n",
+			base64.StdEncoding.EncodeToString([]byte(d.user.Username()+":"+password)))
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// StatusError is the refusal of an HTTP proxy.
+type StatusError struct {
+	Code   int
+	Status string // with the code in front
+}
+
+// Error has the status as the proxy sent it.
+func (e *StatusError) Error() string {
+	s := "it refuses: " + e.Status
+	if e.Code == http.StatusProxyAuthRequired {
+		s += " (it wants other credentials)"
+	}
+	return s
+}
+
+// Permanent reports whether asking again is useless: a 4xx is about the request,
+// a 5xx about what is behind the proxy (RFC 9110, 15).
+func (e *StatusError) Permanent() bool { return e.Code/100 != 5 }
+
+// tunnelConn is the connection through a proxy. It may run over TLS with the
+// proxy, and it may hold octets that came with the proxy's answer and belong to
+// the server.
+type tunnelConn struct {
+	net.Conn
+	raw      net.Conn
+	buffered []byte
+}
+
+// NetConn returns the connection below, to be closed and looked at.
+func (c *tunnelConn) NetConn() net.Conn { return c.raw }
+
+func (c *tunnelConn) Read(p []byte) (int, error) {
+	if len(c.buffered) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.buffered)
+	c.buffered = c.buffered[n:]
+	return n, nil
+}

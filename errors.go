@@ -68,17 +68,11 @@ func (e *SendError) detail() string {
 		b.WriteString(": ")
 		b.WriteString(strings.TrimPrefix(detail(e.Err), e.Stage.String()+": "))
 	}
-	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && !sayReply(e.Err) {
+	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && !namesReply(e.Err) {
 		b.WriteString(": server says ")
 		b.WriteString(e.Reply.String())
 	}
 	return b.String()
-}
-
-// sayReply reports whether err's own text already has the reply.
-func sayReply(err error) bool {
-	var link *linkError
-	return isType[*ConnectError](err) || isType[*AuthError](err) || errors.As(err, &link) && link.reply != nil
 }
 
 // Unwrap returns Err.
@@ -117,7 +111,7 @@ type SenderError struct {
 func (e *SenderError) Error() string { return prefix + e.detail() }
 
 func (e *SenderError) detail() string {
-	return refusal("MAIL: sender", e.Addr, e.Reply, e.Err)
+	return refusalText("MAIL: sender", e.Addr, e.Reply, e.Err)
 }
 
 // Unwrap returns Err.
@@ -136,7 +130,7 @@ type AddressError struct {
 func (e *AddressError) Error() string { return prefix + e.detail() }
 
 func (e *AddressError) detail() string {
-	return refusal("RCPT: recipient", e.Addr, e.Reply, e.Err)
+	return refusalText("RCPT: recipient", e.Addr, e.Reply, e.Err)
 }
 
 // Unwrap returns Err.
@@ -147,20 +141,6 @@ func (e *AddressError) Unwrap() error { return e.Err }
 func (e *AddressError) Temporary() bool { return e.Reply != nil && temporaryRcpt(*e.Reply) }
 
 func temporaryRcpt(r Reply) bool { return r.Temporary() || r.Code == 552 }
-
-func refusal(what, addr string, reply *Reply, err error) string {
-	s := what + " " + escaped(addr)
-	if addr == "" {
-		s = what
-	}
-	switch {
-	case reply != nil:
-		return s + " refused: server says " + reply.String()
-	case err != nil:
-		return s + ": " + detail(err)
-	}
-	return s + " refused"
-}
 
 // ConnectError says that no session came about, up to and with EHLO and the
 // STARTTLS command. Failures of the TLS handshake are *TLSError, of AUTH
@@ -190,19 +170,6 @@ func (e *ConnectError) Temporary() bool {
 	}
 	_, all := temporary(e.Err)
 	return all
-}
-
-func hinted(s string, reply *Reply, err error, hint string) string {
-	if reply != nil {
-		s += ": server says " + reply.String()
-	}
-	if err != nil {
-		s += ": " + detail(err)
-	}
-	if hint != "" {
-		s += " (" + hint + ")"
-	}
-	return s
 }
 
 // TLSError says that the TLS handshake failed or that the server's certificate
@@ -247,28 +214,6 @@ func (e *AuthError) detail() string {
 		s += " " + escaped(e.Mechanism)
 	}
 	return hinted(s, e.Reply, e.Err, authHint(e.Reply))
-}
-
-// authHint says what the codes of RFC 4954, 6 want.
-func authHint(r *Reply) string {
-	if r == nil {
-		return ""
-	}
-	switch r.Code {
-	case 432:
-		return "the server wants the password changed first"
-	case 454:
-		return "a failure of the server's own: try again later"
-	case 530:
-		return "the server wants TLS or another way to authenticate first"
-	case 534:
-		return "the mechanism is too weak for this user"
-	case 535:
-		return "user name or password wrong"
-	case 538:
-		return "the server wants TLS before this mechanism"
-	}
-	return ""
 }
 
 // Unwrap returns Err.

@@ -3,8 +3,6 @@ package submission
 import (
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Reply is one reply of the server (RFC 5321, 4.2). The zero Reply means that
@@ -94,40 +92,4 @@ func parseEnhanced(code int, text string) EnhancedCode {
 		return EnhancedCode{}
 	}
 	return e
-}
-
-// maxShown bounds the server's text in an error or a log line, in octets.
-const maxShown = 1 << 10
-
-// escape appends s with everything escaped that could act on a terminal, split
-// a log line or hide text.
-func escape(b *strings.Builder, s string) {
-	for i, r := range s {
-		switch {
-		case i >= maxShown:
-			b.WriteString("...")
-			return
-		case r == utf8.RuneError:
-			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
-				const hex = "0123456789abcdef"
-				b.WriteString(`\x`)
-				b.WriteByte(hex[s[i]>>4])
-				b.WriteByte(hex[s[i]&15])
-				continue
-			}
-			b.WriteRune(r)
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-	}
-}
-
-// escaped returns s as escape writes it.
-func escaped(s string) string {
-	var b strings.Builder
-	escape(&b, s)
-	return b.String()
 }

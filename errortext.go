@@ -1,0 +1,188 @@
+package submission
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// prefix begins the text of every error of this package, once.
+const prefix = "submission: "
+
+// detailed is implemented by the error types here: their text without prefix,
+// so that one inside another does not repeat it.
+type detailed interface{ detail() string }
+
+func detail(err error) string {
+	if d, ok := err.(detailed); ok {
+		return d.detail()
+	}
+	return escaped(strings.TrimPrefix(err.Error(), prefix))
+}
+
+// hinted is a text with what the server said, the cause, and what to try.
+func hinted(s string, reply *Reply, err error, hint string) string {
+	if reply != nil {
+		s += ": server says " + reply.String()
+	}
+	if err != nil {
+		s += ": " + detail(err)
+	}
+	if hint != "" {
+		s += " (" + hint + ")"
+	}
+	return s
+}
+
+// refusalText is the text of a refused address: by the server, or by err before
+// anything was sent.
+func refusalText(what, addr string, reply *Reply, err error) string {
+	s := what + " " + escaped(addr)
+	if addr == "" {
+		s = what
+	}
+	switch {
+	case reply != nil:
+		return s + " refused: server says " + reply.String()
+	case err != nil:
+		return s + ": " + detail(err)
+	}
+	return s + " refused"
+}
+
+// namesReply reports whether err's own text has the reply already.
+func namesReply(err error) bool {
+	var link *linkError
+	return isType[*ConnectError](err) || isType[*AuthError](err) || errors.As(err, &link) && link.reply != nil
+}
+
+// authHint says what the codes of RFC 4954, 6 want.
+func authHint(r *Reply) string {
+	if r == nil {
+		return ""
+	}
+	switch r.Code {
+	case 432:
+		return "the server wants the password changed first"
+	case 454:
+		return "a failure of the server's own: try again later"
+	case 530:
+		return "the server wants TLS or another way to authenticate first"
+	case 534:
+		return "the mechanism is too weak for this user"
+	case 535:
+		return "user name or password wrong"
+	case 538:
+		return "the server wants TLS before this mechanism"
+	}
+	return ""
+}
+
+// joined is several causes on one line.
+type joined []error
+
+// maxNamed bounds the causes that the text of joined spells out.
+const maxNamed = 3
+
+func join(errs ...error) error {
+	var list joined
+	for _, err := range errs {
+		if err != nil {
+			list = append(list, err)
+		}
+	}
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	return list
+}
+
+func (j joined) Error() string { return prefix + j.detail() }
+
+func (j joined) detail() string {
+	var parts []string
+	for i, err := range j {
+		if i == maxNamed {
+			parts = append(parts, fmt.Sprintf("and %d more", len(j)-i))
+			break
+		}
+		parts = append(parts, detail(err))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (j joined) Unwrap() []error { return j }
+
+// temporary reports whether some, and whether all, of the causes in err may
+// pass. A cause of no known kind counts as lasting.
+func temporary(err error) (some, all bool) {
+	if err == nil {
+		return false, false
+	}
+	if list, ok := err.(joined); ok {
+		all = true
+		for _, e := range list {
+			s, a := temporary(e)
+			some, all = some || s, all && a
+		}
+		return some, all
+	}
+	t, ok := err.(interface {
+		Temporary() bool
+		detailed
+	})
+	if ok {
+		return t.Temporary(), t.Temporary()
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return temporary(inner)
+	}
+	return false, false
+}
+
+func isType[T error](err error) bool {
+	var t T
+	return err != nil && errors.As(err, &t)
+}
+
+// maxShown bounds the server's text in an error or a log line, in octets.
+const maxShown = 1 << 10
+
+// escape appends s with everything escaped that could act on a terminal, split
+// a log line or hide text.
+func escape(b *strings.Builder, s string) {
+	for i, r := range s {
+		switch {
+		case i >= maxShown:
+			b.WriteString("...")
+			return
+		case r == utf8.RuneError:
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				const hex = "0123456789abcdef"
+				b.WriteString(`\x`)
+				b.WriteByte(hex[s[i]>>4])
+				b.WriteByte(hex[s[i]&15])
+				continue
+			}
+			b.WriteRune(r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+}
+
+// escaped returns s as escape writes it.
+func escaped(s string) string {
+	var b strings.Builder
+	escape(&b, s)
+	return b.String()
+}

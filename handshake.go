@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -194,85 +193,4 @@ func literal(addr net.Addr) string {
 		return address.Literal(ap.Addr())
 	}
 	return address.Literal(netip.AddrFrom4([4]byte{127, 0, 0, 1})) // for a pipe: this machine
-}
-
-// startTLS runs STARTTLS and EHLO again (RFC 3207, 4).
-func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
-	if !s.ext.Has(extStartTLS) {
-		if mode == TLSOpportunistic {
-			return nil
-		}
-		e := s.failed(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
-		e.Hint = "if the server is not meant to have TLS, say so with TLSNone"
-		return e
-	}
-	r, err := s.c.exchange(StageStartTLS, "STARTTLS")
-	if err != nil || r.Code != 220 {
-		refused := err == nil && r.Code >= 400 && s.c.usable()
-		if refused && mode == TLSOpportunistic {
-			return s.settle(StageStartTLS)
-		}
-		return s.unexpected(StageStartTLS, r, err)
-	}
-	// Octets behind the 220 were sent before the handshake, by anyone: an
-	// attacker who puts replies there must not be believed under TLS.
-	if s.c.r.Buffered() > 0 {
-		return s.failed(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
-			Stage: StageStartTLS, Text: "octets behind the reply to STARTTLS, perhaps injected by an attacker"}))
-	}
-	if err := s.secure(ctx); err != nil {
-		return err
-	}
-	s.upgraded = true
-	return s.hello()
-}
-
-// secure puts TLS on the connection, now, so that a certificate that is not
-// trusted is an error of its own.
-func (s *Session) secure(ctx context.Context) error {
-	return s.shakeHands(ctx, func(ctx context.Context) error {
-		nc, st, err := s.cfg.handshake(ctx, s.c.nc)
-		if err != nil {
-			return err
-		}
-		s.c.upgrade(nc)
-		s.tls, s.verified = &st, s.cfg.verified(st)
-		return nil
-	})
-}
-
-// adopt takes a TLS connection that the caller made, under a configuration that
-// is not seen here: what it did not verify counts as not verified.
-func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
-	return s.shakeHands(ctx, func(ctx context.Context) error {
-		if err := t.HandshakeContext(ctx); err != nil {
-			return err
-		}
-		st := t.ConnectionState()
-		s.tls, s.verified = &st, len(st.VerifiedChains) > 0 || len(s.cfg.PinnedKeys) > 0
-		return s.cfg.checkPin(st)
-	})
-}
-
-// shakeHands runs a TLS handshake within its time.
-func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context) error) error {
-	limit := s.cfg.Timeouts.TLS
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	s.c.within(limit) // for a TLSClient that forgets its context
-	err := handshake(limited)
-	s.c.timeless()
-	if err != nil {
-		if limited.Err() != nil && ctx.Err() == nil {
-			err = os.ErrDeadlineExceeded
-		}
-		if linkLost(err) || ctx.Err() != nil {
-			err = s.c.cause(StageTLS, err, limit)
-		}
-		return s.cfg.tlsError(s.c.breakUp(err))
-	}
-	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
-		t.TLSDone(*s.tls)
-	}
-	return nil
 }

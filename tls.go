@@ -2,7 +2,6 @@ package submission
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,8 +9,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
-	"strings"
+
+	"github.com/fe022423/submission/internal/smtpwire"
 )
 
 // TLSMode says when TLS starts and whether it must.
@@ -64,68 +63,85 @@ func (m TLSMode) on(port int) TLSMode {
 	return TLSStartTLS
 }
 
-// sessionCacheSize bounds the TLS sessions that a Client keeps for resumption.
-// There is one server, but it may be many machines behind one name.
-const sessionCacheSize = 32
-
-// newTLSConfig completes Options.TLSConfig for the host.
-func (c *config) newTLSConfig() *tls.Config {
-	var t *tls.Config
-	if c.TLSConfig != nil {
-		t = c.TLSConfig.Clone()
-	} else {
-		t = new(tls.Config)
-	}
-	if t.ServerName == "" {
-		t.ServerName = strings.TrimSuffix(c.host, ".")
-	}
-	if t.MinVersion == 0 {
-		t.MinVersion = tls.VersionTLS12
-	}
-	if t.ClientSessionCache == nil {
-		t.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
-	}
-	if len(c.PinnedKeys) > 0 {
-		t.InsecureSkipVerify = true // the key is the check
-		next := t.VerifyConnection
-		t.VerifyConnection = func(st tls.ConnectionState) error {
-			if err := c.checkPin(st); err != nil || next == nil {
-				return err
-			}
-			return next(st)
+// startTLS runs STARTTLS and EHLO again (RFC 3207, 4).
+func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
+	if !s.ext.Has(extStartTLS) {
+		if mode == TLSOpportunistic {
+			return nil
 		}
+		e := s.failed(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
+		e.Hint = "if the server is not meant to have TLS, say so with TLSNone"
+		return e
 	}
-	return t
+	r, err := s.c.exchange(StageStartTLS, "STARTTLS")
+	if err != nil || r.Code != 220 {
+		refused := err == nil && r.Code >= 400 && s.c.usable()
+		if refused && mode == TLSOpportunistic {
+			return s.settle(StageStartTLS)
+		}
+		return s.unexpected(StageStartTLS, r, err)
+	}
+	// Octets behind the 220 were sent before the handshake, by anyone: an
+	// attacker who puts replies there must not be believed under TLS.
+	if s.c.r.Buffered() > 0 {
+		return s.failed(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
+			Stage: StageStartTLS, Text: "octets behind the reply to STARTTLS, perhaps injected by an attacker"}))
+	}
+	if err := s.secure(ctx); err != nil {
+		return err
+	}
+	s.upgraded = true
+	return s.hello()
 }
 
-// errPin says that the server's key is none of PinnedKeys.
-var errPin = errors.New("the server's key is none of PinnedKeys")
-
-// checkPin checks the server's own key where keys are pinned; those of a chain
-// nobody verified prove nothing.
-func (c *config) checkPin(st tls.ConnectionState) error {
-	if len(c.PinnedKeys) == 0 {
+// secure puts TLS on the connection, now, so that a certificate that is not
+// trusted is an error of its own.
+func (s *Session) secure(ctx context.Context) error {
+	return s.shakeHands(ctx, func(ctx context.Context) error {
+		nc, st, err := s.cfg.handshake(ctx, s.c.nc)
+		if err != nil {
+			return err
+		}
+		s.c.upgrade(nc)
+		s.tls, s.verified = &st, s.cfg.verified(st)
 		return nil
+	})
+}
+
+// adopt takes a TLS connection that the caller made, under a configuration that
+// is not seen here: what it did not verify counts as not verified.
+func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
+	return s.shakeHands(ctx, func(ctx context.Context) error {
+		if err := t.HandshakeContext(ctx); err != nil {
+			return err
+		}
+		st := t.ConnectionState()
+		s.tls, s.verified = &st, len(st.VerifiedChains) > 0 || len(s.cfg.PinnedKeys) > 0
+		return s.cfg.checkPin(st)
+	})
+}
+
+// shakeHands runs a TLS handshake within its time.
+func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context) error) error {
+	limit := s.cfg.Timeouts.TLS
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s.c.within(limit) // for a TLSClient that forgets its context
+	err := handshake(limited)
+	s.c.timeless()
+	if err != nil {
+		if limited.Err() != nil && ctx.Err() == nil {
+			err = os.ErrDeadlineExceeded
+		}
+		if linkLost(err) || ctx.Err() != nil {
+			err = s.c.cause(StageTLS, err, limit)
+		}
+		return s.cfg.tlsError(s.c.breakUp(err))
 	}
-	if len(st.PeerCertificates) == 0 {
-		return errPin
-	}
-	leaf := st.PeerCertificates[0]
-	if sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo); !slices.Contains(c.PinnedKeys, sum) {
-		return fmt.Errorf("%w: its SHA-256 is %x", errPin, sum)
+	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
+		t.TLSDone(*s.tls)
 	}
 	return nil
-}
-
-// verified reports whether the server's identity was checked by somebody: the
-// chain, a pin, a check of the caller's, or another TLS stack on its honour.
-func (c *config) verified(st tls.ConnectionState) bool {
-	if len(st.VerifiedChains) > 0 || len(c.PinnedKeys) > 0 {
-		return true
-	}
-	t := c.tlsConfig
-	return t.InsecureSkipVerify && (t.VerifyConnection != nil || t.VerifyPeerCertificate != nil) ||
-		!t.InsecureSkipVerify && c.TLSClient != nil
 }
 
 // stateful is what crypto/tls and its relatives offer.

@@ -17,7 +17,7 @@ const module = "github.com/fe022423/submission"
 // files may import; tests are free.
 var mayImport = map[string][]string{
 	".": {module + "/internal/address", module + "/internal/mechanism", module + "/internal/proxy", module + "/internal/smtpwire",
-		"github.com/emersion/go-sasl", "github.com/xdg-go/scram"},
+		"github.com/emersion/go-sasl"},
 	"internal/address":  {"golang.org/x/net/idna"},
 	"internal/proxy":    {module + "/internal/address", "golang.org/x/net/proxy"},
 	"internal/smtpwire": {},
@@ -82,7 +82,7 @@ func TestImports(t *testing.T) {
 func TestTransactionKnowsNoNetwork(t *testing.T) {
 	files := sourceFiles(t)
 	for _, name := range []string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "plan.go",
-		"envelope.go", "dsn.go", "extensions.go", "reply.go", "result.go"} {
+		"envelope.go", "dsn.go", "extensions.go", "reply.go", "result.go", "stage.go"} {
 		f := files[name]
 		if f == nil {
 			t.Errorf("no file %s", name)
@@ -103,7 +103,7 @@ var upward = []struct {
 	names []string
 }{
 	{[]string{"client.go", "pool.go"}, []string{"Client", "pool", "turn"}},
-	{[]string{"session.go", "handshake.go"}, []string{"NewSession", "newSession", "greet", "hello", "startTLS", "secure"}},
+	{[]string{"session.go", "handshake.go", "tls.go"}, []string{"NewSession", "newSession", "greet", "hello", "startTLS", "secure"}},
 	{[]string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "auth.go", "exchange.go", "password.go"},
 		[]string{"Transaction", "newTransaction", "cursor", "Session", "Auth", "Password", "saslExchange", "memory", "tally"}},
 	{[]string{"conn.go", "secrets.go", "trace.go", "peek_unix.go", "peek_other.go"}, []string{"conn", "newConn", "peeker"}},

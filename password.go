@@ -121,7 +121,7 @@ func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	return mechanism.Credentials{
 		Username: p.Username, Password: mechanism.NewSecret(p.Password), Identity: p.Identity,
 		Realm: p.Realm, Domain: p.Domain, Host: s.Host, Port: s.Port,
-		Binding: channelBinding(s.TLS), Offered: s.Mechanisms,
+		Binding: mechanism.ChannelBinding(s.TLS), Offered: s.Mechanisms,
 	}
 }
 

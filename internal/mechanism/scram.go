@@ -23,26 +23,6 @@ const (
 
 const plusSuffix = "-PLUS"
 
-// The channel bindings that a Binding may be of.
-const (
-	TLSExporter       = "tls-exporter"         // RFC 9266; TLS 1.3
-	TLSServerEndPoint = "tls-server-end-point" // RFC 5929
-)
-
-// Binding ties an exchange to the TLS connection below it (RFC 5056). The zero
-// value says that this side has nothing to bind to.
-type Binding struct {
-	Type string // TLSExporter or TLSServerEndPoint
-	Data []byte
-}
-
-func (b Binding) check() error {
-	if b.Type != TLSExporter && b.Type != TLSServerEndPoint || len(b.Data) == 0 {
-		return errors.New("the connection offers no channel binding")
-	}
-	return nil
-}
-
 // scramStep is what the client waits for.
 type scramStep uint8
 

@@ -68,13 +68,14 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		}
 		return &AuthError{Err: err}
 	}
+	public := "" // a response that is not secret
 	if p, ok := auth.(interface{ known() (secret, user string) }); ok {
 		secret, user := p.known()
-		s.c.hide(secret)
-		s.c.plain = user
+		s.c.secrets.Add(secret)
+		public = user
 	}
-	s.c.authing = true
-	defer func() { s.c.authing = false }()
+	s.c.secrets.InAuth = true
+	defer func() { s.c.secrets.InAuth = false }()
 	var refused *AuthError
 	for {
 		client, err := auth.Mechanism(ctx, info)
@@ -85,12 +86,12 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			if errors.Is(err, errNoMechanism) {
 				err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(offered, " "), "none"))
 			}
-			return &AuthError{Offered: offered, Err: s.c.scrubError(err)}
+			return &AuthError{Offered: offered, Err: s.c.secrets.CleanError(err)}
 		}
 		if client == nil {
 			return &AuthError{Offered: offered, Err: errors.New("Auth returned no client")}
 		}
-		failed := s.exchange(client, info)
+		failed := s.exchange(client, info, public)
 		if failed == nil {
 			return nil
 		}
@@ -143,10 +144,10 @@ func (s *Session) local() bool {
 }
 
 // exchange runs one mechanism (RFC 4954, 4).
-func (s *Session) exchange(client sasl.Client, info ServerInfo) *AuthError {
+func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *AuthError {
 	name, initial, err := client.Start()
 	if err != nil {
-		return &AuthError{Mechanism: name, Err: s.c.scrubError(err)}
+		return &AuthError{Mechanism: name, Err: s.c.secrets.CleanError(err)}
 	}
 	name = strings.ToUpper(name)
 	if shows(name) && !info.mayShow {
@@ -155,6 +156,6 @@ func (s *Session) exchange(client sasl.Client, info ServerInfo) *AuthError {
 	if !isMechanism(name) {
 		return &AuthError{Err: errors.New("the mechanism's name is malformed")}
 	}
-	x := &saslExchange{c: s.c, name: name, client: client}
+	x := &saslExchange{c: s.c, name: name, client: client, public: public}
 	return x.run(initial)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fe022423/submission/internal/redact"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -17,9 +18,9 @@ import (
 // Logger. A broken connection is closed at once and stays broken. All of that is
 // in one file, of more than 300 lines, so that the rule can be seen to hold.
 type conn struct {
-	*secrets
+	cfg     *config
+	secrets redact.Set // taken out of what the server says
 
-	cfg  *config
 	raw  net.Conn // what cancel closes: under TLS, whose own Close may wait
 	nc   net.Conn // what is read and written
 	r    *smtpwire.Reader
@@ -53,7 +54,7 @@ const (
 var never time.Time
 
 func newConn(cfg *config, nc net.Conn) *conn {
-	c := &conn{secrets: new(secrets), cfg: cfg, raw: nc}
+	c := &conn{cfg: cfg, raw: nc}
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.raw = t.NetConn()
 	}
@@ -139,7 +140,7 @@ func (c *conn) cause(stage Stage, err error, limit time.Duration) error {
 		if syntax.Text != "" {
 			text += ": " + syntax.Text
 		}
-		return &ProtocolError{Stage: stage, Text: c.scrub(text)}
+		return &ProtocolError{Stage: stage, Text: c.secrets.Clean(text)}
 	}
 	if c.ctx != nil && c.ctx.Err() != nil {
 		return givenUp(stage, c.ctx)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/mechanism"
@@ -45,6 +46,7 @@ type saslExchange struct {
 	c      *conn
 	name   string
 	client sasl.Client
+	public string // a response that is not secret: the user name
 }
 
 func (x *saslExchange) run(initial []byte) *AuthError {
@@ -56,7 +58,7 @@ func (x *saslExchange) run(initial []byte) *AuthError {
 	if initial != nil {
 		secret = "=" // RFC 4954, 4: an initial response of no octets
 		if len(initial) > 0 {
-			secret = c.hideResponse(x.name, initial)
+			secret = x.encode(initial)
 		}
 		if withheld = len(shown)+1+len(secret)+2 > smtpwire.MaxCommandLine; withheld {
 			secret = ""
@@ -80,7 +82,7 @@ func (x *saslExchange) run(initial []byte) *AuthError {
 			}
 		}
 		withheld = false
-		r, err = x.say("", c.hideResponse(x.name, response))
+		r, err = x.say("", x.encode(response))
 	}
 	if err == nil && r.Code == codeAuthenticated {
 		if err = x.complete(withheld); err == nil {
@@ -93,6 +95,20 @@ func (x *saslExchange) run(initial []byte) *AuthError {
 		err = c.unexpected(StageAuth, r)
 	}
 	return x.fail(r, err)
+}
+
+// encode encodes a response. It also sees to it that the server cannot show the
+// response by repeating it in any usual form, nor its last field, where mechanisms
+// that show the secret have it. The fields of others are no text.
+func (x *saslExchange) encode(response []byte) string {
+	if text := string(response); text != x.public {
+		x.c.secrets.Add(text)
+		fields := strings.FieldsFunc(text, func(r rune) bool { return r <= 1 })
+		if n := len(fields); n > 1 && shows(x.name) {
+			x.c.secrets.Add(strings.TrimPrefix(fields[n-1], "auth=Bearer "))
+		}
+	}
+	return base64.StdEncoding.EncodeToString(response)
 }
 
 // say sends one line of the exchange.
@@ -138,7 +154,7 @@ func (x *saslExchange) cancel(why error) *AuthError {
 // fail makes the AuthError. What a mechanism says of a challenge may repeat the
 // secret that the server put there.
 func (x *saslExchange) fail(r smtpwire.Reply, err error) *AuthError {
-	e := &AuthError{Mechanism: x.name, Err: x.c.scrubError(err)}
+	e := &AuthError{Mechanism: x.name, Err: x.c.secrets.CleanError(err)}
 	var link *linkError
 	switch {
 	case r.Code >= 400:
@@ -146,7 +162,7 @@ func (x *saslExchange) fail(r smtpwire.Reply, err error) *AuthError {
 		e.Reply = &reply
 		var refusal *mechanism.RefusalError
 		if m, ok := x.client.(completer); err == nil && ok && errors.As(m.Complete(), &refusal) {
-			e.Err = x.c.scrubError(refusal) // said within the exchange
+			e.Err = x.c.secrets.CleanError(refusal) // said within the exchange
 		}
 	case errors.As(err, &link):
 		e.Reply = link.reply

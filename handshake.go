@@ -57,8 +57,8 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 			return nil, err
 		}
 	}
-	if cfg.auth != nil {
-		if err := s.authenticate(ctx, cfg.auth()); err != nil {
+	if !cfg.auth.IsZero() {
+		if err := s.authenticate(ctx, cfg.auth.Reveal()); err != nil {
 			return nil, err
 		}
 		s.unheard = true
@@ -159,7 +159,7 @@ func (s *Session) noHello(r smtpwire.Reply) error {
 		return s.unexpected(StageHello, r, nil)
 	}
 	mode := s.cfg.TLS.on(s.cfg.port)
-	if s.cfg.auth != nil || s.tls == nil && mode == TLSStartTLS {
+	if !s.cfg.auth.IsZero() || s.tls == nil && mode == TLSStartTLS {
 		return s.failed(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
 	}
 	if s.upgraded {

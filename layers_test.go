@@ -16,14 +16,15 @@ const module = "github.com/fe022423/submission"
 // mayImport says for each folder which packages beyond the standard library its
 // files may import; tests are free.
 var mayImport = map[string][]string{
-	".": {module + "/internal/address", module + "/internal/mechanism", module + "/internal/proxy", module + "/internal/smtpwire",
-		"github.com/emersion/go-sasl"},
-	"internal/address":  {"golang.org/x/net/idna"},
-	"internal/proxy":    {module + "/internal/address", "golang.org/x/net/proxy"},
+	".": {module + "/internal/address", module + "/internal/mechanism", module + "/internal/proxy",
+		module + "/internal/redact", module + "/internal/smtpwire", "github.com/emersion/go-sasl"},
+	"internal/address": {"golang.org/x/net/idna"},
+	"internal/mechanism": {module + "/internal/redact", "github.com/emersion/go-sasl", "github.com/xdg-go/scram",
+		"github.com/xdg-go/stringprep", "github.com/Azure/go-ntlmssp"},
+	"internal/proxy":    {module + "/internal/address", module + "/internal/redact", "golang.org/x/net/proxy"},
+	"internal/redact":   {},
 	"internal/smtpwire": {},
-	"internal/mechanism": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "github.com/xdg-go/stringprep",
-		"github.com/Azure/go-ntlmssp"},
-	"smtptest": {module + "/internal/smtpwire", "github.com/xdg-go/scram"},
+	"smtptest":          {module + "/internal/smtpwire", "github.com/xdg-go/scram"},
 }
 
 // sourceFiles parses every file that is not a test.
@@ -106,7 +107,7 @@ var upward = []struct {
 	{[]string{"session.go", "handshake.go", "tls.go"}, []string{"NewSession", "newSession", "greet", "hello", "startTLS", "secure"}},
 	{[]string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "auth.go", "exchange.go", "password.go"},
 		[]string{"Transaction", "newTransaction", "cursor", "Session", "Auth", "Password", "saslExchange", "memory", "tally"}},
-	{[]string{"conn.go", "secrets.go", "trace.go", "peek_unix.go", "peek_other.go"}, []string{"conn", "newConn", "peeker"}},
+	{[]string{"conn.go", "trace.go", "peek_unix.go", "peek_other.go"}, []string{"conn", "newConn", "peeker"}},
 }
 
 // TestFileLayers: a file uses nothing that belongs to a layer above its own. The

@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/mechanism"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // OAuth2 authenticates with a bearer token, by OAUTHBEARER (RFC 7628) where it is
@@ -42,7 +43,7 @@ func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	return create(mechanism.Credentials{
-		Username: o.Username, Password: mechanism.NewSecret(token), Host: s.Host, Port: s.Port,
+		Username: o.Username, Password: redact.Hide(token), Host: s.Host, Port: s.Port,
 	})
 }
 

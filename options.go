@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // Options configure a Client or a Session. The zero value of every field is a
@@ -134,10 +135,10 @@ const (
 // config is Options checked and completed for one server.
 type config struct {
 	Options
-	host      string      // IP address or domain in A-labels
-	port      int         // 0 when not known
-	local     string      // the EHLO argument, "" for the address literal
-	auth      func() Auth // Options.Auth, where package fmt does not print it; nil for none
+	host      string              // IP address or domain in A-labels
+	port      int                 // 0 when not known
+	local     string              // the EHLO argument, "" for the address literal
+	auth      redact.Hidden[Auth] // Options.Auth; zero for none
 	tlsConfig *tls.Config
 	foreign   bool // the raw connection is not of our own dialing
 	given     bool // the connection was handed to NewSession
@@ -180,8 +181,8 @@ func newConfig(host string, port int, o *Options) (*config, error) {
 	if err := c.Pool.complete(); err != nil {
 		return nil, &OptionError{"Pool", err}
 	}
-	if auth := c.Auth; auth != nil {
-		c.auth, c.Auth = func() Auth { return auth }, nil
+	if c.Auth != nil {
+		c.auth, c.Auth = redact.Hide(c.Auth), nil
 	}
 	c.Disable = slices.Clone(c.Disable)
 	c.PinnedKeys = slices.Clone(c.PinnedKeys)

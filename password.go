@@ -11,6 +11,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/mechanism"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // Password authenticates with a user name and a password. The zero values of
@@ -119,7 +120,7 @@ func (p Password) order(s ServerInfo) []string {
 
 func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	return mechanism.Credentials{
-		Username: p.Username, Password: mechanism.NewSecret(p.Password), Identity: p.Identity,
+		Username: p.Username, Password: redact.Hide(p.Password), Identity: p.Identity,
 		Realm: p.Realm, Domain: p.Domain, Host: s.Host, Port: s.Port,
 		Binding: mechanism.ChannelBinding(s.TLS), Offered: s.Mechanisms,
 	}

@@ -3,6 +3,8 @@ package submission
 import (
 	"strconv"
 	"strings"
+
+	"github.com/fe022423/submission/internal/smtpwire"
 )
 
 // Reply is one reply of the server (RFC 5321, 4.2). The zero Reply means that
@@ -65,6 +67,12 @@ func makeReply(code int, text string) Reply {
 		return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: []string{text}}
 	}
 	return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: strings.Split(text, "\n")}
+}
+
+// public turns a reply of the wire into one for the caller to see, without the
+// secrets of the session.
+func (c *conn) public(r smtpwire.Reply) Reply {
+	return makeReply(r.Code, c.secrets.Clean(string(r.Text)))
 }
 
 // parseEnhanced reads the enhanced code at the start of text. One whose class

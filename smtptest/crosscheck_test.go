@@ -10,6 +10,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/mechanism"
+	hidden "github.com/fe022423/submission/internal/redact"
 	"github.com/xdg-go/scram"
 )
 
@@ -117,9 +118,9 @@ func TestCrossCheck(t *testing.T) {
 				continue
 			}
 			for kind, cred := range map[string]mechanism.Credentials{
-				"right":   {Username: "user", Password: mechanism.NewSecret("pencil")},
-				"wrong":   {Username: "user", Password: mechanism.NewSecret("Pencil")},
-				"unknown": {Username: "nobody", Password: mechanism.NewSecret("pencil")},
+				"right":   {Username: "user", Password: hidden.Hide("pencil")},
+				"wrong":   {Username: "user", Password: hidden.Hide("Pencil")},
+				"unknown": {Username: "nobody", Password: hidden.Hide("pencil")},
 			} {
 				t.Run(name+" "+kind+" "+way.name, func(t *testing.T) {
 					cred.Host, cred.Port, cred.Offered = "localhost", 587, spoken
@@ -184,7 +185,7 @@ func TestCrossCheckNames(t *testing.T) {
 		for user, password := range accounts {
 			t.Run(name+" "+user, func(t *testing.T) {
 				c, bindings := bound(t, s)
-				m, err := create(mechanism.Credentials{Username: user, Password: mechanism.NewSecret(password),
+				m, err := create(mechanism.Credentials{Username: user, Password: hidden.Hide(password),
 					Host: "localhost", Binding: bindings[0], Offered: spoken})
 				if slices.Contains(refused[user], name) {
 					if err == nil {
@@ -215,7 +216,7 @@ func TestCrossCheckIdentity(t *testing.T) {
 	for name, create := range clients {
 		for identity, want := range map[string]string{"other,one=1": "235", "nobody": "535"} {
 			c, bindings := bound(t, s)
-			m, err := create(mechanism.Credentials{Username: "user", Password: mechanism.NewSecret("pencil"), Identity: identity,
+			m, err := create(mechanism.Credentials{Username: "user", Password: hidden.Hide("pencil"), Identity: identity,
 				Host: "localhost", Binding: bindings[0], Offered: spoken})
 			if carries := slices.Contains(withName, strings.TrimSuffix(name, plusSuffix)); carries != (err == nil) {
 				t.Errorf("%s: %v", name, err)
@@ -246,7 +247,7 @@ func TestCrossCheckBindings(t *testing.T) {
 		for version, s := range servers {
 			for _, other := range others {
 				c, _ := bound(t, s)
-				m, err := clients[name](mechanism.Credentials{Username: "user", Password: mechanism.NewSecret("pencil"), Binding: other})
+				m, err := clients[name](mechanism.Credentials{Username: "user", Password: hidden.Hide("pencil"), Binding: other})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -269,7 +270,7 @@ func TestCrossCheckStruckPlus(t *testing.T) {
 	for _, name := range scrams {
 		for _, offered := range [][]string{spoken, {name}} {
 			c, bindings := bound(t, s)
-			m, err := clients[name](mechanism.Credentials{Username: "user", Password: mechanism.NewSecret("pencil"),
+			m, err := clients[name](mechanism.Credentials{Username: "user", Password: hidden.Hide("pencil"),
 				Binding: bindings[0], Offered: offered})
 			if err != nil {
 				t.Fatal(err)
@@ -298,7 +299,7 @@ func TestCrossCheckNTLMDomain(t *testing.T) {
 		{"user", "LAB", "one", ""},
 	} {
 		c := piped(t, s)
-		m, err := mechanism.NewNTLM(mechanism.Credentials{Username: tt.user, Domain: tt.domain, Password: mechanism.NewSecret(tt.password)})
+		m, err := mechanism.NewNTLM(mechanism.Credentials{Username: tt.user, Domain: tt.domain, Password: hidden.Hide(tt.password)})
 		if err != nil {
 			t.Fatal(err)
 		}

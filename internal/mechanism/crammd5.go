@@ -43,7 +43,7 @@ func (c *cramMD5) digest(challenge []byte) ([]byte, error) {
 	if len(challenge) == 0 {
 		return nil, errors.New("the challenge is empty")
 	}
-	mac := hmac.New(md5.New, []byte(c.cred.Password.reveal()))
+	mac := hmac.New(md5.New, []byte(c.cred.Password.Reveal()))
 	mac.Write(challenge)
 	return []byte(c.cred.Username + " " + hex.EncodeToString(mac.Sum(nil))), nil
 }

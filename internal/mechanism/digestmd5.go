@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // DigestMD5 is the name of the mechanism of RFC 2831.
@@ -29,8 +30,8 @@ type digestMD5 struct {
 	cnonce  func() string // at least 64 bits of entropy a call (RFC 2831, 2.1.2)
 
 	step  digestStep
-	proof Secret // the rspauth that the server has to send
-	err   error  // why the exchange failed; sticky
+	proof redact.Secret // the rspauth that the server has to send
+	err   error         // why the exchange failed; sticky
 }
 
 // NewDigestMD5 returns a client for DIGEST-MD5 (RFC 2831) with qop=auth and the
@@ -44,7 +45,7 @@ func NewDigestMD5(c Credentials) (sasl.Client, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	for _, s := range []string{c.Username, c.Password.reveal(), c.Identity, c.Realm} {
+	for _, s := range []string{c.Username, c.Password.Reveal(), c.Identity, c.Realm} {
 		if !utf8.ValidString(s) {
 			return nil, errors.New("DIGEST-MD5 needs credentials in UTF-8")
 		}
@@ -67,7 +68,7 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 func notInHost(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' || r == '/' }
 
 func (d *digestMD5) Start() (string, []byte, error) {
-	d.step, d.proof, d.err = digestWantsChallenge, Secret{}, nil
+	d.step, d.proof, d.err = digestWantsChallenge, redact.Secret{}, nil
 	return DigestMD5, nil, nil
 }
 
@@ -117,7 +118,7 @@ func (d *digestMD5) respond(challenge []byte) ([]byte, error) {
 	}
 	user, okUser := encodeDigest(d.cred.Username, c.utf8)
 	collection, okRealm := encodeDigest(realm, c.utf8)
-	password, okPassword := encodeDigest(d.cred.Password.reveal(), c.utf8)
+	password, okPassword := encodeDigest(d.cred.Password.Reveal(), c.utf8)
 	if !okUser || !okRealm || !okPassword {
 		return nil, errors.New("the server takes ISO 8859-1 only, and the credentials are not within it")
 	}
@@ -131,7 +132,7 @@ func (d *digestMD5) respond(challenge []byte) ([]byte, error) {
 		uri:      d.service + "/" + d.cred.Host,
 		authzid:  d.cred.Identity,
 	}
-	d.proof = NewSecret(r.serverProof())
+	d.proof = redact.Hide(r.serverProof())
 	return r.encode()
 }
 
@@ -150,7 +151,7 @@ func (d *digestMD5) verify(challenge []byte) error {
 	if len(proofs) != 1 {
 		return fmt.Errorf("%w: it sent %d rspauth directives, not one", ErrServerProof, len(proofs))
 	}
-	if subtle.ConstantTimeCompare([]byte(proofs[0]), []byte(d.proof.reveal())) != 1 {
+	if subtle.ConstantTimeCompare([]byte(proofs[0]), []byte(d.proof.Reveal())) != 1 {
 		return fmt.Errorf("%w: its rspauth is wrong", ErrServerProof)
 	}
 	return nil

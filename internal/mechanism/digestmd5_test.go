@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 const rfcChallenge = `realm="elwood.innosoft.com",nonce="OA6MG9tEQGm2hh",qop="auth",algorithm=md5-sess,charset=utf-8`
@@ -27,11 +28,11 @@ func beginDigest(t *testing.T, c Credentials, service, cnonce string) sasl.Clien
 func TestDigestMD5Vectors(t *testing.T) {
 	const imapNonce, imapCnonce = "OA6MG9tEQGm2hh", "OA6MHXh6VqTrRk"
 	const host = "elwood.innosoft.com"
-	chris := Credentials{Username: "chris", Password: NewSecret("secret"), Host: host}
+	chris := Credentials{Username: "chris", Password: redact.Hide("secret"), Host: host}
 	admin := chris
 	admin.Identity = "admin"
-	test := Credentials{Username: "test", Password: NewSecret("test"), Realm: "test", Host: "localhost"}
-	jose := Credentials{Username: "josé", Password: NewSecret("sécret"), Host: host}
+	test := Credentials{Username: "test", Password: redact.Hide("test"), Realm: "test", Host: "localhost"}
+	jose := Credentials{Username: "josé", Password: redact.Hide("sécret"), Host: host}
 	tests := []struct {
 		name              string
 		cred              Credentials
@@ -183,7 +184,7 @@ func TestDigestMD5NamesOnTheWire(t *testing.T) {
 			if tt.utf8 {
 				ch += ",charset=utf-8"
 			}
-			client := begin(t, NewDigestMD5, Credentials{Username: tt.user, Password: NewSecret(tt.password),
+			client := begin(t, NewDigestMD5, Credentials{Username: tt.user, Password: redact.Hide(tt.password),
 				Realm: tt.realm, Identity: tt.identity, Host: "mail.example"})
 			got, err := parseStrictly(answer(t, client, ch))
 			if err != nil {
@@ -212,7 +213,7 @@ func TestDigestMD5NamesOnTheWire(t *testing.T) {
 func TestDigestMD5BeyondLatin1WithoutCharset(t *testing.T) {
 	for _, spoil := range []func(*Credentials){
 		func(c *Credentials) { c.Username = "ιωάννης" },
-		func(c *Credentials) { c.Password = NewSecret("€") },
+		func(c *Credentials) { c.Password = redact.Hide("€") },
 		func(c *Credentials) { c.Realm = "Ā" },
 	} {
 		c := testCredentials()
@@ -483,7 +484,7 @@ func TestDigestMD5RefusesCredentials(t *testing.T) {
 		"tab in Identity":       func(c *Credentials) { c.Identity = "a\tb" },
 		"CR in Realm":           func(c *Credentials) { c.Realm = "\r" },
 		"Username not UTF-8":    func(c *Credentials) { c.Username = "\xff" },
-		"Password not UTF-8":    func(c *Credentials) { c.Password = NewSecret("\xff") },
+		"Password not UTF-8":    func(c *Credentials) { c.Password = redact.Hide("\xff") },
 		"Identity not UTF-8":    func(c *Credentials) { c.Identity = "\xff" },
 		"Realm not UTF-8":       func(c *Credentials) { c.Realm = "\xff" },
 		"no Host":               func(c *Credentials) { c.Host = "" },

@@ -38,7 +38,7 @@ func (l *login) Next([]byte) ([]byte, error) {
 	case 1:
 		return []byte(l.cred.Username), nil
 	case 2:
-		return []byte(l.cred.Password.reveal()), nil
+		return []byte(l.cred.Password.Reveal()), nil
 	}
 	return nil, fmt.Errorf("user name and password were sent already: %w", sasl.ErrUnexpectedServerChallenge)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 func TestLoginAnswersByPosition(t *testing.T) {
@@ -17,7 +18,7 @@ func TestLoginAnswersByPosition(t *testing.T) {
 		{"password", "password"},
 	}
 	for _, p := range prompts {
-		client := begin(t, NewLogin, Credentials{Username: "tim", Password: NewSecret("tanstaaftanstaaf")})
+		client := begin(t, NewLogin, Credentials{Username: "tim", Password: redact.Hide("tanstaaftanstaaf")})
 		if complete(client) == nil {
 			t.Errorf("%q: complete before anything was sent", p)
 		}

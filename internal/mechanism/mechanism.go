@@ -23,6 +23,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // ErrServerProof says that the server claimed success without having shown
@@ -49,7 +51,7 @@ func (e *RefusalError) Error() string {
 // required; each constructor says what else it reads. No field may hold a NUL.
 type Credentials struct {
 	Username string // the authentication identity
-	Password Secret
+	Password redact.Secret
 	Identity string // the authorization identity; "" leaves it to the server
 	Realm    string // the collection of accounts that holds Username; "" takes the server's first
 	Domain   string // the Windows domain of Username
@@ -63,7 +65,7 @@ type Credentials struct {
 func (c *Credentials) check() error {
 	fields := []struct{ name, value string }{
 		{"user name", c.Username},
-		{"password", c.Password.reveal()},
+		{"password", c.Password.Reveal()},
 		{"authorization identity", c.Identity},
 		{"realm", c.Realm},
 		{"domain", c.Domain},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/Azure/go-ntlmssp"
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // NTLM is the name of the mechanism of MS-NLMP.
@@ -20,7 +21,7 @@ const maxNTLMChallenge = 8 << 10
 type ntlm struct {
 	single
 	account  string // DOMAIN\user, or user
-	password Secret
+	password redact.Secret
 }
 
 // NewNTLM returns a client for NTLM (MS-NLMP), version 2 of the response only,
@@ -34,7 +35,7 @@ func NewNTLM(c Credentials) (sasl.Client, error) {
 	if err := c.checkOneIdentity(); err != nil {
 		return nil, err
 	}
-	if !utf8.ValidString(c.Username) || !utf8.ValidString(c.Domain) || !utf8.ValidString(c.Password.reveal()) {
+	if !utf8.ValidString(c.Username) || !utf8.ValidString(c.Domain) || !utf8.ValidString(c.Password.Reveal()) {
 		return nil, errors.New("NTLM needs credentials in UTF-8")
 	}
 	if strings.Contains(c.Domain, `\`) {
@@ -65,7 +66,7 @@ func (n *ntlm) authenticate(challenge []byte) ([]byte, error) {
 	if len(challenge) > maxNTLMChallenge {
 		return nil, fmt.Errorf("an NTLM challenge of %d octets; the limit is %d", len(challenge), maxNTLMChallenge)
 	}
-	response, err := ntlmssp.NewAuthenticateMessage(challenge, n.account, n.password.reveal(), nil)
+	response, err := ntlmssp.NewAuthenticateMessage(challenge, n.account, n.password.Reveal(), nil)
 	if err != nil {
 		// Not wrapped: an EOF in there is one of the message, not of the connection.
 		return nil, fmt.Errorf("NTLM challenge: %v", err)

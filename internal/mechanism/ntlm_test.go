@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // Flags of MS-NLMP, 2.2.2.5.
@@ -93,7 +95,7 @@ func TestNTLM(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			client, err := NewNTLM(Credentials{Username: tt.username, Domain: tt.domain, Password: NewSecret("Password")})
+			client, err := NewNTLM(Credentials{Username: tt.username, Domain: tt.domain, Password: redact.Hide("Password")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +130,7 @@ func TestNTLMNames(t *testing.T) {
 		{"josé", "ÄÖ", "josé", "ÄÖ"},
 	}
 	for _, tt := range tests {
-		client := begin(t, NewNTLM, Credentials{Username: tt.username, Domain: tt.domain, Password: NewSecret("p")})
+		client := begin(t, NewNTLM, Credentials{Username: tt.username, Domain: tt.domain, Password: redact.Hide("p")})
 		_, domain, user, ok := ntlmFields(answer(t, client, ntlmChallenge(ntlmUnicode, ntlmTarget)))
 		if !ok || user != tt.wantUser || domain != tt.wantDomain {
 			t.Errorf("%q in %q: user %q, domain %q", tt.username, tt.domain, user, domain)
@@ -154,7 +156,7 @@ func TestNTLMRefusesCredentials(t *testing.T) {
 		"backslash in Domain":   {Username: "u", Domain: `A\B`},
 		"Username not UTF-8":    {Username: "\xff"},
 		"Domain not UTF-8":      {Username: "u", Domain: "\xff"},
-		"Password not UTF-8":    {Username: "u", Password: NewSecret("\xff")},
+		"Password not UTF-8":    {Username: "u", Password: redact.Hide("\xff")},
 		"another Identity":      {Username: "u", Identity: "v"},
 		"Username is not there": {Domain: "D"},
 	}

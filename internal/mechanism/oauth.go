@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // maxReason bounds what is kept of a server's reason.
@@ -33,7 +34,7 @@ func (c *Credentials) checkToken() error {
 	}
 	// Wider than the b64token of RFC 6750, 2.1, but nothing that could end the
 	// field, and no line end of the file that the token was read from.
-	token := c.Password.reveal()
+	token := c.Password.Reveal()
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("the token is empty or holds other than visible ASCII")
 	}
@@ -57,8 +58,8 @@ func (b *bearer) reason(text string) string {
 	var decoded any
 	// JSON has ways to write the token that the text itself does not show.
 	_ = json.Unmarshal([]byte(text), &decoded)
-	if b.cred.Password.ShownIn(text) || b.cred.Password.ShownIn(fmt.Sprint(decoded)) {
-		return withheld
+	if redact.ShownIn(text, b.cred.Password) || redact.ShownIn(fmt.Sprint(decoded), b.cred.Password) {
+		return redact.Mask
 	}
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/fe022423/submission/internal/redact"
 )
 
 const rfcToken = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="
 
 func TestOAuthInitialResponse(t *testing.T) {
-	token := NewSecret(rfcToken)
+	token := redact.Hide(rfcToken)
 	tests := []struct {
 		name   string
 		create constructor
@@ -47,12 +49,12 @@ func TestOAuthInitialResponse(t *testing.T) {
 
 func TestOAuthRefusesCredentials(t *testing.T) {
 	spoilt := map[string]func(*Credentials){
-		"no token":            func(c *Credentials) { c.Password = Secret{} },
-		"line end in token":   func(c *Credentials) { c.Password = NewSecret("abc\n") },
-		"^A in token":         func(c *Credentials) { c.Password = NewSecret("abc\x01auth=x") },
-		"space in token":      func(c *Credentials) { c.Password = NewSecret("abc def") },
-		"DEL in token":        func(c *Credentials) { c.Password = NewSecret("abc\x7f") },
-		"token not ASCII":     func(c *Credentials) { c.Password = NewSecret("é") },
+		"no token":            func(c *Credentials) { c.Password = redact.Secret{} },
+		"line end in token":   func(c *Credentials) { c.Password = redact.Hide("abc\n") },
+		"^A in token":         func(c *Credentials) { c.Password = redact.Hide("abc\x01auth=x") },
+		"space in token":      func(c *Credentials) { c.Password = redact.Hide("abc def") },
+		"DEL in token":        func(c *Credentials) { c.Password = redact.Hide("abc\x7f") },
+		"token not ASCII":     func(c *Credentials) { c.Password = redact.Hide("é") },
 		"^A in Username":      func(c *Credentials) { c.Username = "u\x01auth=Bearer x" },
 		"line end in a name":  func(c *Credentials) { c.Username = "u\n" },
 		"an Identity besides": func(c *Credentials) { c.Identity = "v" },
@@ -67,7 +69,7 @@ func TestOAuthRefusesCredentials(t *testing.T) {
 		}
 	}
 	for _, c := range []Credentials{{Host: "a\x01b"}, {Host: "a b"}, {Port: -1}, {Port: 65536}} {
-		c.Username, c.Password = "u", NewSecret("t")
+		c.Username, c.Password = "u", redact.Hide("t")
 		if client, err := NewOAuthBearer(c); client != nil || err == nil {
 			t.Errorf("host %q, port %d was taken", c.Host, c.Port)
 		}
@@ -92,7 +94,7 @@ func TestOAuthRefusal(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for dummy, create := range map[string]constructor{"": NewXOAuth2, "\x01": NewOAuthBearer} {
-				client := begin(t, create, Credentials{Username: "u", Password: NewSecret(rfcToken)})
+				client := begin(t, create, Credentials{Username: "u", Password: redact.Hide(rfcToken)})
 				if got := answer(t, client, tt.challenge); got != dummy {
 					t.Errorf("answered with %q, want %q", got, dummy)
 				}
@@ -115,7 +117,7 @@ func FuzzOAuthReason(f *testing.F) {
 	f.Add(`{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}`)
 	f.Add(`{"status":"\u0076F9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="}`)
 	f.Fuzz(func(t *testing.T, challenge string) {
-		client := begin(t, NewXOAuth2, Credentials{Username: "u", Password: NewSecret(rfcToken)})
+		client := begin(t, NewXOAuth2, Credentials{Username: "u", Password: redact.Hide(rfcToken)})
 		if got := answer(t, client, challenge); got != "" {
 			t.Fatalf("answered with %q", got)
 		}

@@ -28,7 +28,7 @@ func (o *oauthBearer) Start() (string, []byte, error) {
 	return sasl.NewOAuthBearerClient(&sasl.OAuthBearerOptions{
 		// The library leaves the quoting of RFC 5801, 4 to its caller.
 		Username: strings.NewReplacer("=", "=3D", ",", "=2C").Replace(o.cred.Username),
-		Token:    o.cred.Password.reveal(),
+		Token:    o.cred.Password.Reveal(),
 		Host:     o.cred.Host,
 		Port:     o.cred.Port,
 	}).Start()

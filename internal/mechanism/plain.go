@@ -19,7 +19,7 @@ func NewPlain(c Credentials) (sasl.Client, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.Password.reveal() == "" {
+	if c.Password.Reveal() == "" {
 		return nil, errors.New("the password is empty")
 	}
 	return &plain{c}, nil
@@ -27,7 +27,7 @@ func NewPlain(c Credentials) (sasl.Client, error) {
 
 // client is made anew each time because its fields would print.
 func (p *plain) client() sasl.Client {
-	return sasl.NewPlainClient(p.cred.Identity, p.cred.Username, p.cred.Password.reveal())
+	return sasl.NewPlainClient(p.cred.Identity, p.cred.Username, p.cred.Password.Reveal())
 }
 
 func (p *plain) Start() (string, []byte, error) { return p.client().Start() }

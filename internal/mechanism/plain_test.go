@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 func TestPlain(t *testing.T) {
@@ -14,12 +15,12 @@ func TestPlain(t *testing.T) {
 		cred Credentials
 		want string
 	}{
-		{"no authzid", Credentials{Username: "username", Password: NewSecret("password")}, "AHVzZXJuYW1lAHBhc3N3b3Jk"},
-		{"authzid (RFC 4616, 4)", Credentials{Username: "Kurt", Password: NewSecret("xipj3plmq"), Identity: "Ursel"},
+		{"no authzid", Credentials{Username: "username", Password: redact.Hide("password")}, "AHVzZXJuYW1lAHBhc3N3b3Jk"},
+		{"authzid (RFC 4616, 4)", Credentials{Username: "Kurt", Password: redact.Hide("xipj3plmq"), Identity: "Ursel"},
 			base64.StdEncoding.EncodeToString([]byte("Ursel\x00Kurt\x00xipj3plmq"))},
-		{"UTF-8", Credentials{Username: "josé", Password: NewSecret("sécret")},
+		{"UTF-8", Credentials{Username: "josé", Password: redact.Hide("sécret")},
 			base64.StdEncoding.EncodeToString([]byte("\x00jos\xc3\xa9\x00s\xc3\xa9cret"))},
-		{"what PLAIN has no use for", Credentials{Username: "u", Password: NewSecret("p"), Realm: "r", Domain: "d", Host: "h"},
+		{"what PLAIN has no use for", Credentials{Username: "u", Password: redact.Hide("p"), Realm: "r", Domain: "d", Host: "h"},
 			base64.StdEncoding.EncodeToString([]byte("\x00u\x00p"))},
 	}
 	for _, tt := range tests {

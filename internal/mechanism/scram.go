@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
 	"github.com/xdg-go/scram"
 )
 
@@ -37,7 +38,7 @@ type scramClient struct {
 	hash     scram.HashGeneratorFcn
 	username string // username and identity are prepared
 	identity string
-	password Secret
+	password redact.Secret
 	binding  Binding       // zero in mechanisms without -PLUS
 	couldUse bool          // could bind, but the server seems unable to
 	nonce    func() string // nil = the library's own, 192 bits of entropy
@@ -92,7 +93,7 @@ func newScram(name string, c Credentials) (sasl.Client, error) {
 		hash:     scramHash(name),
 		username: username,
 		identity: identity,
-		password: NewSecret(preparePassword(c.Password.reveal())),
+		password: redact.Hide(preparePassword(c.Password.Reveal())),
 	}
 	if strings.HasSuffix(name, plusSuffix) {
 		if err := c.Binding.check(); err != nil {
@@ -122,7 +123,7 @@ func scramHash(name string) scram.HashGeneratorFcn {
 
 func (s *scramClient) Start() (string, []byte, error) {
 	s.step, s.err = scramWantsFirst, nil
-	client, err := s.hash.NewClientUnprepped(s.username, s.password.reveal(), s.identity)
+	client, err := s.hash.NewClientUnprepped(s.username, s.password.Reveal(), s.identity)
 	if err != nil {
 		return "", nil, err
 	}

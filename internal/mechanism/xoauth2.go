@@ -20,7 +20,7 @@ func NewXOAuth2(c Credentials) (sasl.Client, error) {
 
 func (x *xoauth2) Start() (string, []byte, error) {
 	x.start()
-	return XOAuth2, []byte("user=" + x.cred.Username + "\x01auth=Bearer " + x.cred.Password.reveal() + "\x01\x01"), nil
+	return XOAuth2, []byte("user=" + x.cred.Username + "\x01auth=Bearer " + x.cred.Password.Reveal() + "\x01\x01"), nil
 }
 
 func (x *xoauth2) Next(challenge []byte) ([]byte, error) { return x.refuse(challenge, []byte{}) }

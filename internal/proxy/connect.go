@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // maxHeader bounds what a proxy may say in answer to CONNECT, in octets, the
@@ -24,8 +25,8 @@ const maxHeader = 64 << 10
 // Connect connects through an HTTP proxy with CONNECT (RFC 9110, 9.3.6).
 type Connect struct {
 	addr, host string
-	secure     bool          // TLS to the proxy
-	user       *url.Userinfo // behind a pointer, which prints as an address
+	secure     bool // TLS to the proxy
+	user       redact.Hidden[*url.Userinfo]
 	forward    Dialer
 }
 
@@ -36,7 +37,7 @@ func NewConnect(proxyURL *url.URL, forward Dialer) (*Connect, error) {
 	if proxyURL == nil {
 		return nil, errors.New("nil")
 	}
-	d := &Connect{secure: proxyURL.Scheme == "https", user: proxyURL.User, forward: orDirect(forward)}
+	d := &Connect{secure: proxyURL.Scheme == "https", user: redact.Hide(proxyURL.User), forward: orDirect(forward)}
 	port := "80"
 	if d.secure {
 		port = "443"
@@ -51,10 +52,10 @@ func NewConnect(proxyURL *url.URL, forward Dialer) (*Connect, error) {
 		return nil, err
 	}
 	d.addr = net.JoinHostPort(d.host, port)
-	if d.user != nil {
+	if user := proxyURL.User; user != nil {
 		// RFC 7617, 2: a colon ends the name.
-		password, _ := d.user.Password()
-		if strings.Contains(d.user.Username(), ":") || address.CheckText(d.user.Username()) != nil || address.CheckText(password) != nil {
+		password, _ := user.Password()
+		if strings.Contains(user.Username(), ":") || address.CheckText(user.Username()) != nil || address.CheckText(password) != nil {
 			return nil, errors.New("a colon in the user name, or a control character in the credentials")
 		}
 	}
@@ -136,10 +137,10 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 func (d *Connect) request(addr string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", addr, addr)
-	if d.user != nil {
-		password, _ := d.user.Password()
+	if user := d.user.Reveal(); user != nil {
+		password, _ := user.Password()
 		fmt.Fprintf(&b, "Proxy-Authorization: Basic %s\r\n",
-			base64.StdEncoding.EncodeToString([]byte(d.user.Username()+":"+password)))
+			base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
 	}
 	b.WriteString("\r\n")
 	return b.Bytes()

@@ -1,0 +1,90 @@
+package redact
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestShownIn(t *testing.T) {
+	const password = "korrekt-Pferd?7"
+	s := Hide(password)
+	for _, form := range []string{
+		password, base64.StdEncoding.EncodeToString([]byte(password)),
+		hex.EncodeToString([]byte(password)), strings.ToUpper(hex.EncodeToString([]byte(password))),
+	} {
+		if !ShownIn("x "+form+" y", s) {
+			t.Errorf("not seen: %q", form)
+		}
+	}
+	for before := range 6 {
+		for after := range 6 {
+			whole := []byte(strings.Repeat("\xfe", before) + password + strings.Repeat("\xfd", after))
+			for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding} {
+				if text := e.EncodeToString(whole); !ShownIn(text, s) {
+					t.Errorf("not seen: %q", text)
+				}
+			}
+		}
+	}
+	for _, text := range []string{"", "korrekt-Pferd", "invalid_token", base64.StdEncoding.EncodeToString([]byte("korrekt-Pferd!7"))} {
+		if ShownIn(text, s) {
+			t.Errorf("seen in %q", text)
+		}
+	}
+	if ShownIn("anything", Secret{}) || ShownIn("", Hide("")) {
+		t.Error("the empty secret was seen")
+	}
+}
+
+func TestSetCleans(t *testing.T) {
+	const password = "korrekt-Pferd?7"
+	var s Set
+	if got := s.Clean(password); got != password {
+		t.Errorf("the empty Set makes %q of it", got)
+	}
+	s.Add("")
+	s.Add(password)
+	s.Add(password)
+	s.Add("abc")
+	h := hex.EncodeToString([]byte(password))
+	for text, want := range map[string]string{
+		"no " + password + " here":                                         "no *** here",
+		h + " " + strings.ToUpper(h):                                       "*** ***",
+		base64.StdEncoding.EncodeToString([]byte(password)):                "***",
+		base64.RawURLEncoding.EncodeToString([]byte("x\x00" + password)):   "eAB***c",
+		"abcd is no secret, nor is " + hex.EncodeToString([]byte("short")): "abcd is no secret, nor is 73686f7274",
+		"616263 is": "*** is",
+	} {
+		if got := s.Clean(text); !strings.Contains(got, want) || strings.Contains(got, password) {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+	s.InAuth = true
+	if got := s.Clean("abcd"); got != "***d" {
+		t.Errorf("within AUTH a short secret shows: %q", got)
+	}
+}
+
+func TestSetCleansErrors(t *testing.T) {
+	var s Set
+	s.Add("s3cret")
+	cause := errors.New("it said s3cret")
+	err := s.CleanError(fmt.Errorf("failed: %w", cause))
+	if err.Error() != "failed: it said ***" || !errors.Is(err, cause) {
+		t.Errorf("%v", err)
+	}
+	for _, v := range []any{err, s, &s, struct{ e error }{err}, struct{ s Set }{s}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%p"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "s3cret") || strings.Contains(text, hex.EncodeToString([]byte("s3cret"))) {
+				t.Errorf("%s prints %s", verb, text)
+			}
+		}
+	}
+	if other := errors.New("other"); s.CleanError(other) != other || s.CleanError(nil) != nil {
+		t.Error("an error without a secret is not returned as it is")
+	}
+}

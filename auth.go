@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/mechanism"
+	"github.com/fe022423/submission/internal/smtpwire"
 )
 
 // Auth picks the SASL mechanism for one session. It may block, to fetch a token
@@ -112,6 +114,13 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	}
 }
 
+// Codes that decide how to go on (RFC 4954, 4 and 6).
+const (
+	codeAuthenticated = 235
+	codeNoMechanism   = 504
+	codeWeakMechanism = 534
+)
+
 // ofMechanism tells a refusal of the mechanism, as unknown or too weak, from one
 // of the credentials.
 func (e *AuthError) ofMechanism() bool {
@@ -143,19 +152,67 @@ func (s *Session) local() bool {
 	return s.cfg.host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// exchange runs one mechanism (RFC 4954, 4).
+// exchange runs one mechanism (RFC 4954, 4). public is a response that is not
+// secret.
 func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *AuthError {
+	c := s.c
 	name, initial, err := client.Start()
 	if err != nil {
-		return &AuthError{Mechanism: name, Err: s.c.secrets.CleanError(err)}
+		return &AuthError{Mechanism: name, Err: c.secrets.CleanError(err)}
 	}
 	name = strings.ToUpper(name)
-	if shows(name) && !info.mayShow {
+	if mechanism.ShowsSecret(name) && !info.mayShow {
 		return &AuthError{Mechanism: name, Err: ErrInsecureAuth}
 	}
-	if !isMechanism(name) {
+	if !mechanism.IsName(name) {
 		return &AuthError{Err: errors.New("the mechanism's name is malformed")}
 	}
-	x := &saslExchange{c: s.c, name: name, client: client, public: public}
-	return x.run(initial)
+	if err := c.idle(StageAuth); err != nil {
+		return s.judgeAuth(name, mechanism.Ending{Err: err})
+	}
+	x := mechanism.Exchange{Name: name, Client: client, Server: saslServer{c}, Secrets: &c.secrets, Public: public}
+	return s.judgeAuth(name, x.Run(initial))
+}
+
+// saslServer is the server of a session to the exchange of a mechanism.
+type saslServer struct{ c *conn }
+
+// Say sends one line and reads the reply to it.
+func (s saslServer) Say(shown, secret string) (int, []byte, error) {
+	if err := s.c.settled(StageAuth); err != nil {
+		return 0, nil, err
+	}
+	if err := s.c.secretLine(shown, secret); err != nil {
+		return 0, nil, err
+	}
+	s.c.flush()
+	r, err := s.c.reply(StageAuth, s.c.cfg.Timeouts.Command)
+	return r.Code, r.Text, err
+}
+
+// judgeAuth makes an error of an exchange that failed, nil of one that succeeded.
+// It breaks the connection where the server is not to be believed.
+func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
+	r, err := smtpwire.Reply{Code: ending.Code, Text: ending.Text}, ending.Err
+	refused := r.Code >= 400
+	switch {
+	case r.Code == 0 || refused:
+	case err != nil:
+		s.c.breakUp(err)
+	case r.Code != codeAuthenticated:
+		err = s.c.unexpected(StageAuth, r)
+	default:
+		if err = s.c.settled(StageAuth); err == nil {
+			return nil
+		}
+	}
+	e := &AuthError{Mechanism: name, Err: s.c.secrets.CleanError(err)}
+	var link *linkError
+	if refused && !ending.Cancelled {
+		reply := s.c.public(r)
+		e.Reply = &reply
+	} else if errors.As(err, &link) {
+		e.Reply = link.reply
+	}
+	return e
 }

@@ -105,8 +105,8 @@ var upward = []struct {
 }{
 	{[]string{"client.go", "pool.go"}, []string{"Client", "pool", "turn"}},
 	{[]string{"session.go", "handshake.go", "tls.go"}, []string{"NewSession", "newSession", "greet", "hello", "startTLS", "secure"}},
-	{[]string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "auth.go", "exchange.go", "password.go"},
-		[]string{"Transaction", "newTransaction", "cursor", "Session", "Auth", "Password", "saslExchange", "memory", "tally"}},
+	{[]string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "auth.go", "password.go"},
+		[]string{"Transaction", "newTransaction", "cursor", "Session", "Auth", "Password", "memory", "tally"}},
 	{[]string{"conn.go", "trace.go", "peek_unix.go", "peek_other.go"}, []string{"conn", "newConn", "peeker"}},
 }
 

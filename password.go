@@ -61,12 +61,6 @@ var (
 	orderClear = append(slices.Clone(orderSCRAM), mechanism.DigestMD5, mechanism.CramMD5, mechanism.NTLM, sasl.Plain, sasl.Login)
 )
 
-// shows reports whether the mechanism sends a secret that anyone on the way
-// could read and use.
-func shows(mech string) bool {
-	return slices.Contains([]string{"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"}, mech)
-}
-
 // errNoMechanism says that nothing offered is allowed; the caller of
 // Mechanism adds both lists.
 var errNoMechanism = errors.New("no mechanism in common")
@@ -82,7 +76,7 @@ func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error
 			continue
 		}
 		client, err := passwordClient(name, cred)
-		if shows(name) && !s.mayShow {
+		if mechanism.ShowsSecret(name) && !s.mayShow {
 			err = ErrInsecureAuth
 		}
 		if err == nil {

@@ -38,9 +38,6 @@ var constructors = map[string]constructor{
 
 var serverFirst = map[string]bool{sasl.Login: true, DigestMD5: true, CramMD5: true}
 
-// completer is what the caller of this package looks for in a sasl.Client.
-type completer interface{ Complete() error }
-
 func begin(t *testing.T, create constructor, c Credentials) sasl.Client {
 	t.Helper()
 	client, err := create(c)

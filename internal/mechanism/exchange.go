@@ -1,0 +1,200 @@
+package mechanism
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/redact"
+)
+
+const (
+	// maxCommand is the longest AUTH command, with its CRLF (RFC 4954, 4). An
+	// initial response that does not fit waits for a challenge.
+	maxCommand = 512
+	// maxChallenge is the longest text of a 334 (RFC 4954, 4). The longest honest
+	// challenges are NTLM's and GSSAPI's, of some thousand octets.
+	maxChallenge = 12288
+	// maxRounds is the most challenges in an exchange. NTLM and GSSAPI need two or
+	// three.
+	maxRounds = 16
+	// maxName is the longest name of a mechanism (RFC 4422, 3.1).
+	maxName = 20
+)
+
+// The reply codes that an exchange acts on (RFC 4954, 4).
+const (
+	codeAuthenticated = 235
+	codeContinue      = 334
+)
+
+// IsName checks the name of a mechanism (RFC 4422, 3.1).
+func IsName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}
+
+// ShowsSecret reports whether the mechanism sends a secret that anyone on the way
+// could read and use. The name is in upper case.
+func ShowsSecret(name string) bool {
+	return slices.Contains([]string{sasl.Plain, sasl.Login, XOAuth2, sasl.OAuthBearer}, name)
+}
+
+// Server is the other end of an exchange: it takes one line and gives one reply.
+type Server interface {
+	// Say sends a line, shown and then secret, and reads the reply to it. Nobody
+	// but the server may see secret. text is valid until the next call. After an
+	// error the exchange is over.
+	Say(shown, secret string) (code int, text []byte, err error)
+}
+
+// Exchange is one AUTH command and what follows it (RFC 4954, 4).
+type Exchange struct {
+	Name    string // of the mechanism, in upper case
+	Client  sasl.Client
+	Server  Server
+	Secrets *redact.Set // gets every response, which the server may repeat
+	Public  string      // a response that is not secret: the user name
+}
+
+// Ending is how an exchange ended: facts, of which the caller makes a verdict.
+// Only a Code of 235 without Err is success.
+type Ending struct {
+	// Code and Text are the server's last reply; Code is 0 where none came.
+	Code int
+	Text []byte
+	// Cancelled says that the client gave up, for the reason in Err. The reply
+	// answers the "*" then; whatever it says, the exchange has failed.
+	Cancelled bool
+	// Err is the error of the Server; or why the client gave up, or does not
+	// believe a 235, which is ErrServerProof; or the reason for its refusal that
+	// the server gave within the exchange, which is a *RefusalError.
+	Err error
+}
+
+// completer is a client that knows whether success may be believed.
+type completer interface{ Complete() error }
+
+// Run runs the exchange from the AUTH command to the final reply. initial is what
+// the client's Start returned; nil means that it begins with a challenge.
+func (x *Exchange) Run(initial []byte) Ending {
+	command, secret, held := x.command(initial)
+	code, text, err := x.Server.Say(command, secret)
+	for round := 1; err == nil && code == codeContinue; round++ {
+		if round > maxRounds {
+			return x.cancel(fmt.Errorf("more than %d challenges", maxRounds))
+		}
+		response, refused := x.respond(text, held)
+		if refused != nil {
+			return x.cancel(refused)
+		}
+		held = nil
+		code, text, err = x.Server.Say("", x.encode(response))
+	}
+	switch {
+	case err != nil:
+		return Ending{Err: err}
+	case code == codeAuthenticated:
+		err = x.checkSuccess(held != nil)
+	case code >= 400:
+		err = x.refusalReason()
+	}
+	return Ending{Code: code, Text: text, Err: err}
+}
+
+// command returns the AUTH command and, to follow it, the initial response. One
+// that is too long for the command is held back for the first challenge.
+func (x *Exchange) command(initial []byte) (command, secret string, held []byte) {
+	command = "AUTH " + x.Name
+	if initial == nil {
+		return command, "", nil
+	}
+	secret = "=" // RFC 4954, 4: an initial response of no octets
+	if len(initial) > 0 {
+		secret = x.encode(initial)
+	}
+	if len(command)+len(" ")+len(secret)+len("\r\n") > maxCommand {
+		return command, "", initial
+	}
+	return command + " ", secret, nil
+}
+
+// respond answers a challenge, with what was held back where there is such.
+func (x *Exchange) respond(text, held []byte) ([]byte, error) {
+	challenge, err := decodeChallenge(text)
+	if err != nil || held != nil {
+		return held, err
+	}
+	return x.Client.Next(challenge)
+}
+
+// encode encodes a response. It also sees to it that the server cannot show the
+// response by repeating it in any usual form, nor its last field, where
+// mechanisms that show the secret have it. The fields of others are no text.
+func (x *Exchange) encode(response []byte) string {
+	if text := string(response); text != x.Public {
+		x.Secrets.Add(text)
+		fields := strings.FieldsFunc(text, func(r rune) bool { return r <= 1 })
+		if n := len(fields); n > 1 && ShowsSecret(x.Name) {
+			x.Secrets.Add(strings.TrimPrefix(fields[n-1], "auth=Bearer "))
+		}
+	}
+	return base64.StdEncoding.EncodeToString(response)
+}
+
+// checkSuccess asks the mechanism whether a 235 may be believed.
+func (x *Exchange) checkSuccess(responseHeld bool) error {
+	err := error(nil)
+	if responseHeld {
+		err = errors.New("the server accepted before it had the response")
+	} else if c, ok := x.Client.(completer); ok {
+		err = c.Complete()
+	}
+	if err != nil && !errors.Is(err, ErrServerProof) {
+		err = fmt.Errorf("%w: %w", ErrServerProof, err)
+	}
+	return err
+}
+
+// refusalReason returns the reason for a refusal that the server gave within the
+// exchange, nil when it gave none.
+func (x *Exchange) refusalReason() error {
+	var refusal *RefusalError
+	if c, ok := x.Client.(completer); ok && errors.As(c.Complete(), &refusal) {
+		return refusal
+	}
+	return nil
+}
+
+// cancel ends the exchange with "*" (RFC 4954, 4), to which a 501 is due.
+func (x *Exchange) cancel(why error) Ending {
+	code, text, err := x.Server.Say("*", "")
+	if err != nil {
+		code, text = 0, nil
+	}
+	return Ending{Code: code, Text: text, Cancelled: true, Err: why}
+}
+
+// decodeChallenge decodes the text of a 334: one line of base64, strictly.
+func decodeChallenge(text []byte) ([]byte, error) {
+	if len(text) > maxChallenge {
+		return nil, fmt.Errorf("challenge of %d octets, the limit is %d", len(text), maxChallenge)
+	}
+	if bytes.IndexByte(text, '\n') >= 0 {
+		return nil, errors.New("challenge of more than one line")
+	}
+	challenge, err := base64.StdEncoding.Strict().DecodeString(string(text))
+	if err != nil {
+		return nil, errors.New("challenge is not base64")
+	}
+	return challenge, nil
+}

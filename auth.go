@@ -58,7 +58,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	offered := s.ext.Mechanisms()
 	info := ServerInfo{
 		Host: s.cfg.host, Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
-		verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local(),
+		verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.isLocal(),
 	}
 	if !s.ext.Has(extAuth) {
 		err := fmt.Errorf("%w: AUTH", ErrUnsupported)
@@ -71,8 +71,8 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		return &AuthError{Err: err}
 	}
 	public := "" // a response that is not secret
-	if p, ok := auth.(interface{ known() (secret, user string) }); ok {
-		secret, user := p.known()
+	if p, ok := auth.(interface{ secretAndUser() (secret, user string) }); ok {
+		secret, user := p.secretAndUser()
 		s.c.secrets.Add(secret)
 		public = user
 	}
@@ -98,11 +98,11 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			return nil
 		}
 		failed.Offered = offered
-		if r, ok := auth.(interface{ renews() bool }); ok && r.renews() && !info.renew && failed.refusedForGood() && s.c.usable() {
+		if r, ok := auth.(interface{ renewsToken() bool }); ok && r.renewsToken() && !info.renew && failed.refusedForGood() && s.c.usable() {
 			info.renew = true
 			continue
 		}
-		if !failed.ofMechanism() {
+		if !failed.refusesMechanism() {
 			return failed
 		}
 		refused = failed
@@ -121,22 +121,22 @@ const (
 	codeWeakMechanism = 534
 )
 
-// ofMechanism tells a refusal of the mechanism, as unknown or too weak, from one
+// refusesMechanism tells a refusal of the mechanism, as unknown or too weak, from one
 // of the credentials.
-func (e *AuthError) ofMechanism() bool {
+func (e *AuthError) refusesMechanism() bool {
 	return e.Reply != nil && (e.Reply.Code == codeNoMechanism || e.Reply.Code == codeWeakMechanism)
 }
 
 // refusedForGood reports a refusal of the credentials that trying later will not
 // change.
 func (e *AuthError) refusedForGood() bool {
-	return e.Reply != nil && e.Reply.Permanent() && !e.ofMechanism()
+	return e.Reply != nil && e.Reply.Permanent() && !e.refusesMechanism()
 }
 
-// local reports whether the connection does not leave this machine. What a
+// isLocal reports whether the connection does not leave this machine. What a
 // dialer of the caller's returned may be a tunnel, so there the host must say it too.
-func (s *Session) local() bool {
-	network, remote := end(s.c.raw.RemoteAddr())
+func (s *Session) isLocal() bool {
+	network, remote := addrParts(s.c.raw.RemoteAddr())
 	switch network {
 	case "pipe", "unix":
 		return true
@@ -145,7 +145,7 @@ func (s *Session) local() bool {
 	if err != nil || !ap.Addr().Unmap().IsLoopback() {
 		return false
 	}
-	if !s.cfg.foreign {
+	if !s.cfg.callersDialer {
 		return true
 	}
 	ip, err := netip.ParseAddr(s.cfg.host)

@@ -65,7 +65,7 @@ func (t *Transaction) take(fresh bool) (reused bool, err error) {
 func (t *Transaction) admit() error {
 	s, bad := t.s, slices.Clone(t.plan.bad)
 	err := t.plan.check(s.ext, s.tls != nil)
-	if s.unheard && (err != nil || !slices.Equal(bad, t.plan.bad)) {
+	if s.helloOutdated && (err != nil || !slices.Equal(bad, t.plan.bad)) {
 		if err := s.relearn(); err != nil {
 			return t.lost(StageHello, err)
 		}

@@ -43,5 +43,5 @@ func (f fixedAuth) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, erro
 	return f.client, nil
 }
 
-// known says that the response is no secret.
-func (f fixedAuth) known() (secret, user string) { return "", f.text }
+// secretAndUser says that the response is no secret.
+func (f fixedAuth) secretAndUser() (secret, user string) { return "", f.text }

@@ -24,20 +24,20 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 		switch {
 		case err != nil:
 			c.goodbye()
-			err = s.alerted(err)
+			err = s.asTLSError(err)
 		case ready == nil: // an Auth or a Trace of the caller's panics
 			c.breakUp(ErrClosed)
 		}
 		c.end()
 		if err == nil && c.err != nil { // cancelled at the very end
-			ready, err = nil, s.failed(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
+			ready, err = nil, s.connectError(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
 		}
 	}()
 	s.announce(false)
 	mode := cfg.TLS.on(cfg.port)
 	// What a Dialer returns is a transport, whatever it is made of: the TLS of a
 	// tunnel is not the server's.
-	if t, ok := nc.(*tls.Conn); ok && cfg.given {
+	if t, ok := nc.(*tls.Conn); ok && cfg.callersConn {
 		if err := s.adopt(ctx, t); err != nil {
 			return nil, err
 		}
@@ -61,13 +61,13 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 		if err := s.authenticate(ctx, cfg.auth.Reveal()); err != nil {
 			return nil, err
 		}
-		s.unheard = true
+		s.helloOutdated = true
 	}
 	return s, nil
 }
 
-// failed makes a ConnectError of a reply that refused or an error at stage.
-func (s *Session) failed(stage Stage, r smtpwire.Reply, err error) *ConnectError {
+// connectError makes a ConnectError of a reply that refused or an error at stage.
+func (s *Session) connectError(stage Stage, r smtpwire.Reply, err error) *ConnectError {
 	e := &ConnectError{Addr: s.cfg.addr(), Stage: stage, Err: err}
 	var link *linkError
 	if r.Code != 0 {
@@ -83,7 +83,7 @@ func (s *Session) failed(stage Stage, r smtpwire.Reply, err error) *ConnectError
 func (s *Session) greet() error {
 	r, err := s.c.reply(StageGreeting, s.cfg.Timeouts.Greeting)
 	if err == nil && r.Code == 220 {
-		return s.settle(StageGreeting)
+		return s.checkSettled(StageGreeting)
 	}
 	e := s.unexpected(StageGreeting, r, err)
 	if s.tls == nil && e.Err != nil {
@@ -92,10 +92,10 @@ func (s *Session) greet() error {
 	return e
 }
 
-// settle is conn.settled with the error of a handshake.
-func (s *Session) settle(stage Stage) error {
+// checkSettled is conn.settled with the error of a handshake.
+func (s *Session) checkSettled(stage Stage) error {
 	if err := s.c.settled(stage); err != nil {
-		return s.failed(stage, smtpwire.Reply{}, err)
+		return s.connectError(stage, smtpwire.Reply{}, err)
 	}
 	return nil
 }
@@ -103,30 +103,30 @@ func (s *Session) settle(stage Stage) error {
 // hello sends EHLO, and HELO where the server knows no EHLO and nothing that
 // was asked for needs an extension.
 func (s *Session) hello() error {
-	name := s.name()
+	name := s.helloName()
 	s.ext = Extensions{}
 	if !s.cfg.HELO {
 		r, err := s.c.exchange(StageHello, "EHLO "+name)
 		if err != nil {
-			return s.failed(StageHello, r, err)
+			return s.connectError(StageHello, r, err)
 		}
 		if r.Code == 250 {
 			s.learn(r)
-			return s.settle(StageHello)
+			return s.checkSettled(StageHello)
 		}
-		if e := s.noHello(r); e != nil {
+		if e := s.whyNoHELO(r); e != nil {
 			return e
 		}
 	}
 	r, err := s.c.exchange(StageHello, "HELO "+name)
 	if err == nil && r.Code == 250 {
-		return s.settle(StageHello)
+		return s.checkSettled(StageHello)
 	}
 	return s.unexpected(StageHello, r, err)
 }
 
-// name is the argument of EHLO and HELO.
-func (s *Session) name() string {
+// helloName is the argument of EHLO and HELO.
+func (s *Session) helloName() string {
 	if s.cfg.local != "" {
 		return s.cfg.local
 	}
@@ -140,8 +140,8 @@ func (s *Session) learn(r smtpwire.Reply) {
 
 // relearn asks again what the server offers. A refusal changes nothing.
 func (s *Session) relearn() error {
-	s.unheard = false
-	r, err := s.c.exchange(StageHello, "EHLO "+s.name())
+	s.helloOutdated = false
+	r, err := s.c.exchange(StageHello, "EHLO "+s.helloName())
 	if err != nil {
 		return err
 	}
@@ -152,18 +152,18 @@ func (s *Session) relearn() error {
 	return s.c.settled(StageHello)
 }
 
-// noHello says why HELO cannot stand in for an EHLO that was refused with r, nil
+// whyNoHELO says why HELO cannot stand in for an EHLO that was refused with r, nil
 // when it can.
-func (s *Session) noHello(r smtpwire.Reply) error {
+func (s *Session) whyNoHELO(r smtpwire.Reply) error {
 	if !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
 		return s.unexpected(StageHello, r, nil)
 	}
 	mode := s.cfg.TLS.on(s.cfg.port)
 	if !s.cfg.auth.IsZero() || s.tls == nil && mode == TLSStartTLS {
-		return s.failed(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
+		return s.connectError(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
 	}
 	if s.upgraded {
-		return s.failed(StageHello, r, nil) // it took EHLO before: something is wrong
+		return s.connectError(StageHello, r, nil) // it took EHLO before: something is wrong
 	}
 	return nil
 }
@@ -174,12 +174,12 @@ func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) *ConnectE
 	if err == nil && r.Code < 400 {
 		err = s.c.unexpected(stage, r)
 	}
-	return s.failed(stage, r, err)
+	return s.connectError(stage, r, err)
 }
 
-// end returns the parts of an address, which a connection of the caller's may
+// addrParts returns the parts of an address, which a connection of the caller's may
 // lack.
-func end(addr net.Addr) (network, text string) {
+func addrParts(addr net.Addr) (network, text string) {
 	if addr == nil {
 		return "", ""
 	}
@@ -188,7 +188,7 @@ func end(addr net.Addr) (network, text string) {
 
 // literal is the address literal of a local address (RFC 5321, 4.1.3).
 func literal(addr net.Addr) string {
-	_, text := end(addr)
+	_, text := addrParts(addr)
 	if ap, err := netip.ParseAddrPort(text); err == nil {
 		return address.Literal(ap.Addr())
 	}

@@ -47,5 +47,5 @@ func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error
 	})
 }
 
-// renews says that a refusal may be about a stale token.
-func (o OAuth2) renews() bool { return true }
+// renewsToken says that a refusal may be about a stale token.
+func (o OAuth2) renewsToken() bool { return true }

@@ -135,14 +135,14 @@ const (
 // config is Options checked and completed for one server.
 type config struct {
 	Options
-	host      string              // IP address or domain in A-labels
-	port      int                 // 0 when not known
-	local     string              // the EHLO argument, "" for the address literal
-	auth      redact.Hidden[Auth] // Options.Auth; zero for none
-	tlsConfig *tls.Config
-	foreign   bool // the raw connection is not of our own dialing
-	given     bool // the connection was handed to NewSession
-	memory    sync.Pool
+	host          string              // IP address or domain in A-labels
+	port          int                 // 0 when not known
+	local         string              // the EHLO argument, "" for the address literal
+	auth          redact.Hidden[Auth] // Options.Auth; zero for none
+	tlsConfig     *tls.Config
+	callersDialer bool // the raw connection comes from Options.Dialer
+	callersConn   bool // the connection was handed to NewSession
+	memory        sync.Pool
 }
 
 // addr is the server as it is dialed and named in errors.
@@ -211,7 +211,7 @@ func (c *config) checkNames() error {
 	if c.Dialer != nil && c.LocalAddr != "" {
 		return &OptionError{"LocalAddr", errors.New("works with the default dialer only; bind the one in Dialer itself")}
 	}
-	c.foreign = c.Dialer != nil
+	c.callersDialer = c.Dialer != nil
 	if c.Dialer == nil {
 		d, err := newDialer(c.LocalAddr)
 		if err != nil {

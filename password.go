@@ -120,8 +120,8 @@ func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	}
 }
 
-// known tells the secret from the user name, which may show.
-func (p Password) known() (secret, user string) { return p.Password, p.Username }
+// secretAndUser tells the secret from the user name, which may show.
+func (p Password) secretAndUser() (secret, user string) { return p.Password, p.Username }
 
 // String returns the user name, with *** for the password.
 func (p Password) String() string { return fmt.Sprintf("Password{%q ***}", p.Username) }

@@ -18,18 +18,18 @@ import (
 // which it is from the moment it exists. It is ready for a message, or broken and
 // never used again, which Usable tells. It is not safe for concurrent use.
 type Session struct {
-	c        *conn
-	cfg      *config
-	ext      Extensions
-	tls      *tls.ConnectionState
-	verified bool // the server's identity was checked
-	upgraded bool // by STARTTLS
-	unheard  bool // authenticated since the last EHLO: the server may offer more now
-	dirty    bool // a transaction was left half done: RSET goes in front of the next
-	open     *Transaction
-	messages int // sent so far
-	born     time.Time
-	resting  time.Time // when it went into the pool
+	c             *conn
+	cfg           *config
+	ext           Extensions
+	tls           *tls.ConnectionState
+	verified      bool // the server's identity was checked
+	upgraded      bool // by STARTTLS
+	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
+	dirty         bool // a transaction was left half done: RSET goes in front of the next
+	open          *Transaction
+	messages      int // sent so far
+	born          time.Time
+	resting       time.Time // when it went into the pool
 }
 
 // NewSession makes a session over a connection of the caller's, which it owns
@@ -43,7 +43,7 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 		return nil, &OptionError{"nc", errors.New("no connection")}
 	}
 	port := 0
-	_, remote := end(nc.RemoteAddr())
+	_, remote := addrParts(nc.RemoteAddr())
 	if ap, err := netip.ParseAddrPort(remote); err == nil {
 		port = int(ap.Port())
 	}
@@ -52,14 +52,14 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 		nc.Close()
 		return nil, err
 	}
-	cfg.given = true
+	cfg.callersConn = true
 	return newSession(ctx, nc, cfg)
 }
 
 // announce tells the trace that a session is used, for the first time or again.
 func (s *Session) announce(again bool) {
 	if t := s.cfg.Trace; t != nil && t.Connected != nil {
-		network, _ := end(s.c.raw.RemoteAddr())
+		network, _ := addrParts(s.c.raw.RemoteAddr())
 		t.Connected(network, s.cfg.addr(), again)
 	}
 }

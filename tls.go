@@ -69,7 +69,7 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 		if mode == TLSOpportunistic {
 			return nil
 		}
-		e := s.failed(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
+		e := s.connectError(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
 		e.Hint = "if the server is not meant to have TLS, say so with TLSNone"
 		return e
 	}
@@ -77,14 +77,14 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 	if err != nil || r.Code != 220 {
 		refused := err == nil && r.Code >= 400 && s.c.usable()
 		if refused && mode == TLSOpportunistic {
-			return s.settle(StageStartTLS)
+			return s.checkSettled(StageStartTLS)
 		}
 		return s.unexpected(StageStartTLS, r, err)
 	}
 	// Octets behind the 220 were sent before the handshake, by anyone: an
 	// attacker who puts replies there must not be believed under TLS.
 	if s.c.r.Buffered() > 0 {
-		return s.failed(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
+		return s.connectError(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
 			Stage: StageStartTLS, Text: "octets behind the reply to STARTTLS, perhaps injected by an attacker"}))
 	}
 	if err := s.secure(ctx); err != nil {
@@ -219,10 +219,10 @@ func (c *config) clearHint() string {
 	return "if this port speaks TLS from the first octet, use TLSImplicit"
 }
 
-// alerted makes a TLSError of a ConnectError that is an alert of the server's: in
+// asTLSError makes a TLSError of a ConnectError that is an alert of the server's: in
 // TLS 1.3 it judges the client's certificate when the client's part of the
 // handshake has ended (RFC 8446, 4.4.2.4).
-func (s *Session) alerted(err error) error {
+func (s *Session) asTLSError(err error) error {
 	var op *net.OpError
 	if s.tls != nil && isType[*ConnectError](err) && errors.As(err, &op) && op.Op == opAlert {
 		return s.cfg.tlsError(op)

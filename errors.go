@@ -213,7 +213,7 @@ func (e *AuthError) detail() string {
 	if e.Mechanism != "" {
 		s += " " + escaped(e.Mechanism)
 	}
-	return hinted(s, e.Reply, e.Err, authHint(e.Reply))
+	return hinted(s, e.Reply, e.Err, authHint(e.Mechanism, e.Reply))
 }
 
 // Unwrap returns Err.

@@ -115,6 +115,22 @@ func TestClosingSaidOnce(t *testing.T) {
 	}
 }
 
+// A refusal of the credentials is explained by what the mechanism sends: who has
+// no password is not told that it is wrong.
+func TestAuthHints(t *testing.T) {
+	for mechanism, want := range map[string]string{
+		"PLAIN": "user name or password wrong", "SCRAM-SHA-256": "user name or password wrong",
+		"XOAUTH2": "the token was refused", "OAUTHBEARER": "the token was refused",
+		"EXTERNAL": "", "X-OWN": "",
+	} {
+		err := &submission.AuthError{Mechanism: mechanism, Reply: &submission.Reply{Code: 535, Lines: []string{"no"}}}
+		_, hint, found := strings.Cut(err.Error(), "535 no (")
+		if found != (want != "") || !strings.HasPrefix(hint, want) {
+			t.Errorf("%v: want the hint %q", err, want)
+		}
+	}
+}
+
 // From outside, through any wrapping, the typed errors and the causes are found.
 func TestErrorsReachable(t *testing.T) {
 	sendAll := func(script string, env submission.Envelope) error {

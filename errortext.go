@@ -7,6 +7,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/mechanism"
 )
 
 // prefix begins the text of every error of this package, once.
@@ -59,8 +62,8 @@ func namesReply(err error) bool {
 	return isType[*ConnectError](err) || isType[*AuthError](err) || errors.As(err, &link) && link.reply != nil
 }
 
-// authHint says what the codes of RFC 4954, 6 want.
-func authHint(r *Reply) string {
+// authHint says what to make of the codes of RFC 4954, 6 in answer to mech.
+func authHint(mech string, r *Reply) string {
 	if r == nil {
 		return ""
 	}
@@ -68,15 +71,29 @@ func authHint(r *Reply) string {
 	case 432:
 		return "the server wants the password changed first"
 	case 454:
-		return "a failure of the server's own: try again later"
+		return "a temporary failure of the server: try again later"
 	case 530:
 		return "the server wants TLS or another way to authenticate first"
 	case 534:
 		return "the mechanism is too weak for this user"
 	case 535:
-		return "user name or password wrong"
+		return credentialsHint(mech)
 	case 538:
 		return "the server wants TLS before this mechanism"
+	}
+	return ""
+}
+
+// credentialsHint says which credentials the server refused, "" where the
+// mechanism does not tell.
+func credentialsHint(mech string) string {
+	if mech == mechanism.XOAuth2 || mech == sasl.OAuthBearer {
+		return "the token was refused: perhaps it is expired, or of another scope or user"
+	}
+	for _, m := range passwordMechanisms {
+		if m.name == mech {
+			return "user name or password wrong"
+		}
 	}
 	return ""
 }

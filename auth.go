@@ -15,21 +15,22 @@ import (
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
-// Auth picks the SASL mechanism for one session. It may block, to fetch a token
-// for instance, within ctx. When the server refuses a mechanism with 504 or 534,
+// Auth picks the SASL mechanism for one session. It may block within ctx, for
+// instance to fetch a token. When the server refuses a mechanism with 504 or 534,
 // as unknown or too weak, Mechanism is called again with a ServerInfo that does
 // not list it any more. An error ends the attempt. An Auth must be safe for
-// concurrent use; the client it returns serves one session.
+// concurrent use; the client it returns is used for one session.
 //
-// A client that proves the server too should also have a method
-// Complete() error: a 235 that comes before it returns nil is ErrServerProof.
-// Mechanisms that show the secret (PLAIN, LOGIN, XOAUTH2, OAUTHBEARER) are only
-// used where ServerInfo.MayShow allows it, whoever made the client.
+// A client whose mechanism also authenticates the server should have a method
+// Complete() error: a 235 from the server while it still returns an error is
+// ErrServerProof. Mechanisms that show the secret (PLAIN, LOGIN, XOAUTH2,
+// OAUTHBEARER) are only used where ServerInfo.MayShow allows it, also with a
+// client of your own.
 type Auth interface {
 	Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error)
 }
 
-// AuthFunc is a function that is an Auth.
+// AuthFunc is a function used as an Auth.
 type AuthFunc func(ctx context.Context, s ServerInfo) (sasl.Client, error)
 
 // Mechanism calls f.
@@ -37,9 +38,9 @@ func (f AuthFunc) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, err
 
 // ServerInfo is what an Auth may know about the session.
 type ServerInfo struct {
-	Host       string               // as the caller named it, in A-labels
-	Port       int                  // 0 when the connection has none
-	Mechanisms []string             // offered and not yet refused, upper case, the server's order
+	Host       string               // the host that was dialed, in A-labels
+	Port       int                  // 0 when it is not known
+	Mechanisms []string             // offered and not yet refused, in upper case and the server's order
 	TLS        *tls.ConnectionState // nil in clear text
 
 	verified bool
@@ -47,13 +48,15 @@ type ServerInfo struct {
 	renew    bool // the token asked for before was refused
 }
 
-// MayShow reports whether the secret may be sent to the server readable: over
-// verified TLS, to this machine, or by leave of Options.InsecureAuth.
+// MayShow reports whether a mechanism may send the secret in a form that can be
+// read: over verified TLS, over a connection that does not leave this machine, or
+// because Options.InsecureAuth allows it.
 func (s ServerInfo) MayShow() bool { return s.mayShow }
 
-// authenticate tries mechanisms until one is accepted or refused for good: 504
-// and 534 are about the mechanism, anything else is about the credentials, which
-// are not tried twice.
+// authenticate tries mechanisms until the server accepts one or refuses the
+// credentials. A 504 or 534 is about the mechanism, so the next one is tried. Any
+// other refusal is about the credentials, which are not tried twice: that could
+// lock the user out.
 func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	offered := s.ext.Mechanisms()
 	info := ServerInfo{
@@ -91,7 +94,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			return &AuthError{Offered: offered, Err: s.c.secrets.CleanError(err)}
 		}
 		if client == nil {
-			return &AuthError{Offered: offered, Err: errors.New("Auth returned no client")}
+			return &AuthError{Offered: offered, Err: errors.New("Options.Auth returned no client")}
 		}
 		failed := s.exchange(client, info, public)
 		if failed == nil {
@@ -108,7 +111,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		refused = failed
 		left := slices.DeleteFunc(slices.Clone(info.Mechanisms), func(m string) bool { return m == failed.Mechanism })
 		if len(left) == len(info.Mechanisms) {
-			return failed // one the server never listed: asking again cannot end
+			return failed // the server never listed it: the loop would not end
 		}
 		info.Mechanisms = left
 	}
@@ -121,20 +124,20 @@ const (
 	codeWeakMechanism = 534
 )
 
-// refusesMechanism tells a refusal of the mechanism, as unknown or too weak, from one
-// of the credentials.
+// refusesMechanism reports whether the server refused the mechanism, as unknown or
+// too weak, and not the credentials.
 func (e *AuthError) refusesMechanism() bool {
 	return e.Reply != nil && (e.Reply.Code == codeNoMechanism || e.Reply.Code == codeWeakMechanism)
 }
 
-// refusedForGood reports a refusal of the credentials that trying later will not
-// change.
+// refusedForGood reports whether the server refused the credentials for good.
 func (e *AuthError) refusedForGood() bool {
 	return e.Reply != nil && e.Reply.Permanent() && !e.refusesMechanism()
 }
 
-// isLocal reports whether the connection does not leave this machine. What a
-// dialer of the caller's returned may be a tunnel, so there the host must say it too.
+// isLocal reports whether the connection stays on this machine. A connection from
+// Options.Dialer may be a tunnel, whose near end is here: then the name of the host
+// must be a local one too.
 func (s *Session) isLocal() bool {
 	network, remote := addrParts(s.c.raw.RemoteAddr())
 	switch network {
@@ -190,8 +193,8 @@ func (s saslServer) Say(shown, secret string) (int, []byte, error) {
 	return r.Code, r.Text, err
 }
 
-// judgeAuth makes an error of an exchange that failed, nil of one that succeeded.
-// It breaks the connection where the server is not to be believed.
+// judgeAuth returns the error of an exchange that failed, nil for one that
+// succeeded. It breaks the connection where the server cannot be believed.
 func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 	r, err := smtpwire.Reply{Code: ending.Code, Text: ending.Text}, ending.Err
 	refused := r.Code >= 400

@@ -13,8 +13,8 @@ import (
 	"github.com/fe022423/submission/internal/proxy"
 )
 
-// Dialer makes raw connections, as *net.Dialer does. TLS is never its business.
-// It must be safe for concurrent use and obey the context.
+// Dialer makes raw connections, as *net.Dialer does; TLS is added on top. It must
+// be safe for concurrent use and return when the context is done.
 type Dialer interface {
 	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -74,16 +74,15 @@ func HTTPConnect(proxyURL *url.URL, forward Dialer) (Dialer, error) {
 	return d, nil
 }
 
-// Fallback returns a Dialer that asks each of dialers in turn until one
-// connects. It is about reaching the server, never about how it is secured: TLS
-// is put on top of whichever connection came about. When all fail, the error has
-// all of theirs.
+// Fallback returns a Dialer that tries each of dialers in order until one
+// connects. It only decides how the server is reached, never whether TLS is used.
+// When all fail, the error wraps the errors of all.
 func Fallback(dialers ...Dialer) Dialer { return fallback(slices.Clone(dialers)) }
 
 type fallback []Dialer
 
-// DialContext connects by the first dialer that can. What is left of ctx's time
-// is shared evenly among those left, as net.Dialer shares it among addresses.
+// DialContext connects with the first dialer that can. Each dialer gets an equal
+// share of the time that is left in ctx, as net.Dialer does with addresses.
 func (f fallback) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	var errs []error
 	for i, d := range f {
@@ -96,12 +95,12 @@ func (f fallback) DialContext(ctx context.Context, network, addr string) (net.Co
 		}
 	}
 	if errs == nil {
-		return nil, errors.New("Fallback without a Dialer")
+		return nil, errors.New("Fallback was given no Dialer")
 	}
 	return nil, join(errs...)
 }
 
-// dialShare dials within one of n shares of the time that ctx has left.
+// dialShare dials within one of n equal shares of the time that is left in ctx.
 func dialShare(ctx context.Context, d Dialer, n int, network, addr string) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -132,7 +131,7 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 	}
 	switch {
 	case err == nil:
-		e.Err = errors.New("the Dialer returned no connection")
+		e.Err = errors.New("Options.Dialer returned no connection")
 	case ctx.Err() != nil:
 		e.Err = givenUp(e.Stage, ctx)
 	case proxyRefusedForGood(err):

@@ -7,21 +7,22 @@ import (
 	"github.com/fe022423/submission/internal/address"
 )
 
-// DSN asks for delivery status notifications (RFC 3461). The zero value asks
-// for nothing. Anything asked for needs a server that offers DSN, else the
-// send fails with ErrUnsupported before anything is sent.
+// DSN asks for delivery status notifications (RFC 3461). The zero value asks for
+// nothing. When any field is set and the server does not offer DSN, the send fails
+// with ErrUnsupported before anything of the message is sent.
 type DSN struct {
-	// Notify says when to report on a recipient; Recipient.Notify overrides it.
+	// Notify says when to report on a recipient. Recipient.Notify overrides it.
 	Notify Notify
-	// Return says how much of the message a report of failure brings back.
+	// Return says how much of the message a report of failure contains.
 	Return Return
-	// EnvelopeID comes back in every report: printable ASCII, at most 100
-	// characters once it is encoded as xtext.
+	// EnvelopeID is repeated in every report. It is printable ASCII, of at most
+	// 100 characters after encoding as xtext: "+", "=" and space take three.
 	EnvelopeID string
 }
 
-// Notify is the set of events that the server reports for a recipient. Zero
-// leaves the choice to the server. NotifyNever stands alone.
+// Notify is a set of events to report for a recipient, such as
+// NotifyFailure|NotifyDelay. Zero leaves the choice to the server. NotifyNever
+// cannot be combined with the others.
 type Notify uint8
 
 // The events of RFC 3461, 4.1.
@@ -32,7 +33,7 @@ const (
 	NotifyDelay                      // not delivered yet
 )
 
-// Return is how much of the message a notification of failure holds.
+// Return is how much of the message a report of failure contains.
 type Return string
 
 // The values of RET (RFC 3461, 4.3).
@@ -60,7 +61,7 @@ func (n Notify) String() string {
 
 func (n Notify) check() error {
 	if n&NotifyNever != 0 && n != NotifyNever {
-		return fmt.Errorf("NotifyNever stands alone, not with %v", n&^NotifyNever)
+		return fmt.Errorf("NotifyNever cannot be combined with %v", n&^NotifyNever)
 	}
 	if n >= NotifyDelay<<1 {
 		return fmt.Errorf("unknown Notify bits %#x", uint8(n))
@@ -93,8 +94,8 @@ func printableASCII(s string) bool {
 	return true
 }
 
-// appendXtext appends s as xtext (RFC 3461, 4): "+", "=", space and what is not
-// printable ASCII become "+" and two hexadecimal digits.
+// appendXtext appends s as xtext (RFC 3461, 4): "+", "=", space, and each octet
+// that is not printable ASCII, become "+" and two hexadecimal digits.
 func appendXtext(dst []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(s) {
@@ -132,7 +133,7 @@ func appendORCPT(dst []byte, orcpt string) ([]byte, error) {
 	case strings.EqualFold(kind, "utf-8"):
 		dst = appendUnicodeXtext(dst, addr)
 	case !printableASCII(addr):
-		return dst[:start], fmt.Errorf("ORCPT %q: only the type utf-8 takes an address that is not ASCII", orcpt)
+		return dst[:start], fmt.Errorf("ORCPT %q: an address that is not ASCII needs the type utf-8", orcpt)
 	default:
 		dst = appendXtext(dst, addr)
 	}
@@ -142,8 +143,9 @@ func appendORCPT(dst []byte, orcpt string) ([]byte, error) {
 	return dst, nil
 }
 
-// appendUnicodeXtext writes what is not printable ASCII, "+", "=" and "\" as
-// \x{HEX}, the form that needs no SMTPUTF8 on the way.
+// appendUnicodeXtext appends s as utf-8-addr-xtext (RFC 6533, 3): "+", "=", "\",
+// space, and what is not printable ASCII, become \x{HEX}. This form needs no
+// SMTPUTF8 on the way.
 func appendUnicodeXtext(dst []byte, s string) []byte {
 	for _, r := range s {
 		if r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' {

@@ -13,20 +13,22 @@ import (
 // Causes that errors.Is finds inside the typed errors.
 var (
 	// ErrClosed: the Client or Session was closed by its owner, or the Session
-	// broke earlier and is never used again (the error then also wraps why).
+	// failed earlier and cannot be used again. The error then also wraps the
+	// reason.
 	ErrClosed = errors.New("closed")
-	// ErrUnsupported: the envelope or the options ask for what the server does
-	// not offer. Nothing of the message was sent.
+	// ErrUnsupported: the envelope or the options need an extension that the
+	// server does not offer. Nothing of the message was sent.
 	ErrUnsupported = errors.New("not offered by the server")
-	// ErrInsecureAuth: the credentials would travel readable, without verified
-	// TLS, and Options.InsecureAuth does not allow it. Nothing of them was sent.
+	// ErrInsecureAuth: the mechanism would send the credentials in a form that
+	// can be read, without verified TLS, and Options.InsecureAuth does not allow
+	// it. They were not sent.
 	ErrInsecureAuth = errors.New("credentials not sent without verified TLS")
 	// ErrTooLarge: the message is larger than the server's SIZE limit.
-	ErrTooLarge = errors.New("message larger than the server takes")
+	ErrTooLarge = errors.New("message larger than the server accepts")
 	// ErrNoRecipients: Envelope.To is empty.
 	ErrNoRecipients = errors.New("no recipients")
-	// ErrServerProof: the mechanism makes the server prove that it knows the
-	// password too, and it did not: it may be an impostor.
+	// ErrServerProof: with this mechanism the server must prove that it knows the
+	// password too, and it did not. It may be an impostor.
 	ErrServerProof = mechanism.ErrServerProof
 	// ErrInTransaction: the Session has a Transaction that was neither
 	// committed nor aborted.
@@ -35,18 +37,18 @@ var (
 	ErrAborted = errors.New("transaction aborted")
 )
 
-// SendError says that a message did not reach everyone it was for, and what to
-// make of it: Outcome tells whether it may be sent again, Recipients whom
-// it reached, Temporary whether trying later may help. Every failure of Send,
-// SendFunc and Commit is one.
+// SendError says that the server did not accept a message for every recipient.
+// Outcome says whether it may be sent again, Recipients who gets it, Temporary
+// whether trying later may help. Every error of Send, SendFunc and Commit is a
+// SendError.
 type SendError struct {
 	Outcome Outcome
 	// Stage is where it failed.
 	Stage Stage
-	// Recipients has an entry for each of Envelope.To, in its order; nil when
-	// the envelope itself was refused before the recipients were looked at.
+	// Recipients has an entry for each of Envelope.To, in the same order. It is
+	// nil when the envelope was refused before its recipients were checked.
 	Recipients []RecipientResult
-	// Reply is what the server said at Stage, nil when it said nothing.
+	// Reply is the reply of the server at Stage, nil when there was none.
 	Reply *Reply
 	// Err holds the cause, or several joined: *SenderError, *AddressError, the
 	// errors of Dial, of the context, of the connection, of the message source.
@@ -78,9 +80,9 @@ func (e *SendError) detail() string {
 // Unwrap returns Err.
 func (e *SendError) Unwrap() error { return e.Err }
 
-// Temporary reports whether sending the same again later may succeed without
-// risk of a duplicate. With Partial it is enough that it may help one recipient.
-// It is false for Unknown: that decision is the caller's.
+// Temporary reports whether sending the same message again later may succeed,
+// without the risk of a duplicate. With Envelope.Partial it is true when that may
+// help at least one recipient. It is false for Unknown: only you can decide then.
 func (e *SendError) Temporary() bool {
 	if e.Outcome == Unknown {
 		return false
@@ -90,7 +92,7 @@ func (e *SendError) Temporary() bool {
 	}
 	var sender *SenderError
 	if errors.As(e.Err, &sender) && !sender.Temporary() {
-		return false // whatever else may pass
+		return false // whatever the other causes are
 	}
 	some, all := temporary(e.Err)
 	if e.partial {
@@ -99,9 +101,9 @@ func (e *SendError) Temporary() bool {
 	return all
 }
 
-// SenderError says that the sender was refused: by the server, which said
-// Reply, or before anything was sent, for the reason in Err. Parameters
-// of MAIL that cannot be had are reported here too.
+// SenderError says that the sender was refused: by the server with Reply, or
+// before anything was sent for the reason in Err. Parameters of MAIL that the
+// server does not offer are reported here too.
 type SenderError struct {
 	Addr  string
 	Reply *Reply
@@ -120,7 +122,9 @@ func (e *SenderError) Unwrap() error { return e.Err }
 // Temporary reports whether the server refused with a 4yz.
 func (e *SenderError) Temporary() bool { return e.Reply != nil && e.Reply.Temporary() }
 
-// AddressError says that a recipient was refused, as SenderError for the sender.
+// AddressError says that a recipient was refused: by the server with Reply, or
+// before anything was sent for the reason in Err. Parameters of RCPT that the
+// server does not offer are reported here too.
 type AddressError struct {
 	Addr  string
 	Reply *Reply
@@ -136,20 +140,20 @@ func (e *AddressError) detail() string {
 // Unwrap returns Err.
 func (e *AddressError) Unwrap() error { return e.Err }
 
-// Temporary reports whether the server refused with a 4yz, or with the 552 that
-// means too many recipients (RFC 5321, 4.5.3.1.10).
+// Temporary reports whether the server refused with a 4yz, or with a 552, which
+// means too many recipients here (RFC 5321, 4.5.3.1.10).
 func (e *AddressError) Temporary() bool { return e.Reply != nil && temporaryRcpt(*e.Reply) }
 
 func temporaryRcpt(r Reply) bool { return r.Temporary() || r.Code == 552 }
 
-// ConnectError says that no session came about, up to and with EHLO and the
-// STARTTLS command. Failures of the TLS handshake are *TLSError, of AUTH
-// *AuthError.
+// ConnectError says that a session could not be opened: the connection, the
+// greeting, EHLO or the STARTTLS command failed. A failure of the TLS handshake is
+// a *TLSError, a failure of AUTH an *AuthError.
 type ConnectError struct {
 	Addr  string // "host:port" of the server
 	Stage Stage
 	Reply *Reply
-	Hint  string // what to try, "" when there is no advice
+	Hint  string // what to try, "" when there is nothing to advise
 	Err   error
 }
 
@@ -162,8 +166,8 @@ func (e *ConnectError) detail() string {
 // Unwrap returns Err.
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// Temporary reports whether trying later may help: a 4yz or 421, a network that
-// failed. A 5yz and what the server lacks stay.
+// Temporary reports whether trying later may help: after a 4yz or a failure of the
+// network, but not after a 5yz or when the server lacks an extension.
 func (e *ConnectError) Temporary() bool {
 	if e.Reply != nil {
 		return e.Reply.Temporary()
@@ -172,9 +176,9 @@ func (e *ConnectError) Temporary() bool {
 	return all
 }
 
-// TLSError says that the TLS handshake failed or that the server's certificate
-// is not trusted. Nothing was sent in clear after it. It unwraps to the errors
-// of crypto/tls and crypto/x509.
+// TLSError says that the TLS handshake failed or that the certificate of the server
+// is not trusted. Nothing was sent in clear text after that. It wraps the errors of
+// crypto/tls and crypto/x509.
 type TLSError struct {
 	Host string
 	Hint string
@@ -190,15 +194,15 @@ func (e *TLSError) detail() string {
 // Unwrap returns Err.
 func (e *TLSError) Unwrap() error { return e.Err }
 
-// Temporary reports whether the network failed; a certificate that is not
-// trusted stays so.
+// Temporary reports whether the network failed. A certificate that is not trusted
+// is not temporary.
 func (e *TLSError) Temporary() bool {
 	_, all := temporary(e.Err)
 	return all
 }
 
-// AuthError says that the session could not be authenticated. Secrets never
-// stand in it, also when the server repeats them.
+// AuthError says that the session could not be authenticated. It never contains a
+// secret, also when the server repeats one.
 type AuthError struct {
 	Mechanism string   // the last one tried, "" when none could be
 	Offered   []string // what the server offers
@@ -219,19 +223,19 @@ func (e *AuthError) detail() string {
 // Unwrap returns Err.
 func (e *AuthError) Unwrap() error { return e.Err }
 
-// Temporary reports whether trying later may help: a 4yz such as 454, a network
-// that failed. Wrong credentials stay wrong.
+// Temporary reports whether trying later may help: after a 4yz such as 454 or a
+// failure of the network, but not after a refusal of the credentials.
 func (e *AuthError) Temporary() bool {
 	if e.Reply != nil {
 		return e.Reply.Temporary()
 	}
 	_, all := temporary(e.Err)
-	// An Auth that asks elsewhere for a token fails in ways of its own.
+	// An Auth that asks another server for a token has errors of other types.
 	return all || isType[net.Error](e.Err) || errors.Is(e.Err, context.Canceled)
 }
 
-// ProtocolError says that the server left the protocol: garbage, a reply that
-// nothing asked for, a code that makes no sense there. The connection is closed.
+// ProtocolError says that the server broke the protocol: with garbage, with a reply
+// to no command, or with a code that makes no sense there. The connection is closed.
 type ProtocolError struct {
 	Stage Stage
 	Text  string // what was wrong, with the server's text escaped
@@ -241,5 +245,5 @@ func (e *ProtocolError) Error() string { return prefix + e.detail() }
 
 func (e *ProtocolError) detail() string { return e.Stage.String() + ": " + escaped(e.Text) }
 
-// Temporary is false: a server that speaks wrongly will do so again.
+// Temporary returns false: the server will break the protocol again.
 func (e *ProtocolError) Temporary() bool { return false }

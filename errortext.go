@@ -12,11 +12,11 @@ import (
 	"github.com/fe022423/submission/internal/mechanism"
 )
 
-// prefix begins the text of every error of this package, once.
+// prefix starts the text of every error of this package. It comes once.
 const prefix = "submission: "
 
-// detailed is implemented by the error types here: their text without prefix,
-// so that one inside another does not repeat it.
+// detailed is implemented by the error types of this package. detail returns the
+// text without prefix, for an error inside another.
 type detailed interface{ detail() string }
 
 func detail(err error) string {
@@ -98,10 +98,10 @@ func credentialsHint(mech string) string {
 	return ""
 }
 
-// joined is several causes on one line.
+// joined is several causes, with a text of one line.
 type joined []error
 
-// maxNamed bounds the causes that the text of joined spells out.
+// maxNamed is the most causes that the text of joined contains.
 const maxNamed = 3
 
 func join(errs ...error) error {
@@ -136,8 +136,8 @@ func (j joined) detail() string {
 
 func (j joined) Unwrap() []error { return j }
 
-// temporary reports whether some, and whether all, of the causes in err may
-// pass. A cause of no known kind counts as lasting.
+// temporary reports whether some, and whether all, of the causes in err are
+// temporary. A cause of an unknown type counts as permanent.
 func temporary(err error) (some, all bool) {
 	if err == nil {
 		return false, false
@@ -168,11 +168,11 @@ func isType[T error](err error) bool {
 	return err != nil && errors.As(err, &t)
 }
 
-// maxShown bounds the server's text in an error or a log line, in octets.
+// maxShown is the most text of the server in an error or a log line, in octets.
 const maxShown = 1 << 10
 
-// escape appends s with everything escaped that could act on a terminal, split
-// a log line or hide text.
+// escape appends s. It escapes everything that a terminal could act on, or that
+// could split a log line or hide text.
 func escape(b *strings.Builder, s string) {
 	for i, r := range s {
 		switch {

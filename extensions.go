@@ -21,17 +21,18 @@ const (
 )
 
 // Extensions is what a server offered in its reply to EHLO (RFC 5321, 4.1.1.1),
-// less what Options.Disable names. It never changes; a session gets a new one
-// with each EHLO. The zero value offers nothing, as a server greeted with HELO.
+// except the extensions in Options.Disable. A value never changes; a session gets a
+// new one with each EHLO. The zero value offers nothing, like a server that was
+// greeted with HELO.
 type Extensions struct {
 	list []extension
 }
 
 type extension struct{ keyword, param string }
 
-// parseExtensions reads the lines of an EHLO reply behind the first, which
-// names the server. A keyword that stands twice counts once, the first; the
-// AUTH lines, and the old form "AUTH=LOGIN", are merged.
+// parseExtensions reads the lines of an EHLO reply after the first, which names the
+// server. Of a keyword that comes twice the first line counts, but the lines of
+// AUTH, and its old form "AUTH=LOGIN", are merged.
 func parseExtensions(lines, disable []string) Extensions {
 	var e Extensions
 	if len(lines) < 2 {
@@ -68,8 +69,8 @@ func (e Extensions) index(keyword string) int {
 // Has reports whether the server offers the extension. Case does not matter.
 func (e Extensions) Has(keyword string) bool { return e.index(keyword) >= 0 }
 
-// Param returns what stands behind the keyword, "" when nothing does; ok is
-// false when the extension is not offered.
+// Param returns the text after the keyword, "" when there is none. ok is false
+// when the server does not offer the extension.
 func (e Extensions) Param(keyword string) (param string, ok bool) {
 	if i := e.index(keyword); i >= 0 {
 		return e.list[i].param, true
@@ -77,8 +78,8 @@ func (e Extensions) Param(keyword string) (param string, ok bool) {
 	return "", false
 }
 
-// Mechanisms returns the SASL mechanisms that AUTH lists, in upper case and in
-// the server's order, each once. The slice is the caller's.
+// Mechanisms returns the SASL mechanisms that the server offers for AUTH, in upper
+// case and in the server's order, each once. The caller may change the slice.
 func (e Extensions) Mechanisms() []string {
 	param, _ := e.Param(extAuth)
 	var list []string
@@ -90,12 +91,13 @@ func (e Extensions) Mechanisms() []string {
 	return list
 }
 
-// Size returns the largest message the server takes, in octets; 0 means that
-// it names no limit (RFC 1870, 4). ok is false when SIZE is not offered.
+// Size returns the size of the largest message that the server accepts, in bytes;
+// 0 means that it names no limit (RFC 1870, 4). ok is false when the server does
+// not offer SIZE.
 func (e Extensions) Size() (limit int64, ok bool) {
 	param, ok := e.Param(extSize)
 	if param == "" {
-		return 0, ok // the common case costs no error value
+		return 0, ok // without the allocation of an error
 	}
 	if n, err := strconv.ParseInt(param, 10, 64); err == nil && n > 0 {
 		limit = n

@@ -10,15 +10,15 @@ import (
 	"github.com/fe022423/submission/internal/address"
 )
 
-// External authenticates by what the connection has proved already, usually the
+// External authenticates with what the connection proves already, usually the
 // client certificate in Options.TLSConfig (EXTERNAL, RFC 4422, appendix A).
-// identity is the user to act as, empty for the one that was proved.
+// identity is the user to act as; empty means the user whom the connection proves.
 func External(identity string) Auth {
 	return fixedAuth{sasl.External, identity, sasl.NewExternalClient(identity)}
 }
 
-// Anonymous names nobody (ANONYMOUS, RFC 4505). trace is left with the server for
-// its records, an address or a word of at most 255 characters; it may be empty.
+// Anonymous authenticates as nobody (ANONYMOUS, RFC 4505). trace is for the records
+// of the server: an address or a word of at most 255 characters, or empty.
 func Anonymous(trace string) Auth {
 	return fixedAuth{sasl.Anonymous, trace, sasl.NewAnonymousClient(trace)}
 }
@@ -38,10 +38,10 @@ func (f fixedAuth) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, erro
 		return nil, fmt.Errorf("%w: allowed is %s", errNoMechanism, f.name)
 	}
 	if address.CheckText(f.text) != nil || len([]rune(f.text)) > maxTrace {
-		return nil, errors.New("the name holds a control character or is too long")
+		return nil, errors.New("identity or trace holds a control character, or is longer than 255 characters")
 	}
 	return f.client, nil
 }
 
-// secretAndUser says that the response is no secret.
+// secretAndUser returns the text as what may be shown: it is not a secret.
 func (f fixedAuth) secretAndUser() (secret, user string) { return "", f.text }

@@ -15,7 +15,7 @@ import (
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
-// newSession runs the handshake from top to bottom.
+// newSession opens a session: greeting, EHLO, TLS, AUTH.
 func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, err error) {
 	s := &Session{c: newConn(cfg, nc), cfg: cfg, born: time.Now()}
 	c := s.c
@@ -25,7 +25,7 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 		case err != nil:
 			c.goodbye()
 			err = s.asTLSError(err)
-		case ready == nil: // an Auth or a Trace of the caller's panics
+		case ready == nil: // Options.Auth or Options.Trace panics
 			c.breakUp(ErrClosed)
 		}
 		c.end()
@@ -35,8 +35,7 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 	}()
 	s.announce(false)
 	mode := cfg.TLS.on(cfg.port)
-	// What a Dialer returns is a transport, whatever it is made of: the TLS of a
-	// tunnel is not the server's.
+	// A *tls.Conn from Options.Dialer is a tunnel: its TLS is not with the server.
 	if t, ok := nc.(*tls.Conn); ok && cfg.callersConn {
 		if err := s.adopt(ctx, t); err != nil {
 			return nil, err
@@ -79,7 +78,7 @@ func (s *Session) connectError(stage Stage, r smtpwire.Reply, err error) *Connec
 	return e
 }
 
-// greet reads the greeting. Exactly 220 goes on (RFC 5321, 4.2).
+// greet reads the greeting. Only a 220 is accepted (RFC 5321, 4.2).
 func (s *Session) greet() error {
 	r, err := s.c.reply(StageGreeting, s.cfg.Timeouts.Greeting)
 	if err == nil && r.Code == 220 {
@@ -92,7 +91,7 @@ func (s *Session) greet() error {
 	return e
 }
 
-// checkSettled is conn.settled with the error of a handshake.
+// checkSettled is conn.settled with a ConnectError.
 func (s *Session) checkSettled(stage Stage) error {
 	if err := s.c.settled(stage); err != nil {
 		return s.connectError(stage, smtpwire.Reply{}, err)
@@ -100,8 +99,8 @@ func (s *Session) checkSettled(stage Stage) error {
 	return nil
 }
 
-// hello sends EHLO, and HELO where the server knows no EHLO and nothing that
-// was asked for needs an extension.
+// hello sends EHLO. It sends HELO when the server does not know EHLO and the
+// options need no extension.
 func (s *Session) hello() error {
 	name := s.helloName()
 	s.ext = Extensions{}
@@ -125,7 +124,7 @@ func (s *Session) hello() error {
 	return s.unexpected(StageHello, r, err)
 }
 
-// helloName is the argument of EHLO and HELO.
+// helloName returns the argument of EHLO and HELO.
 func (s *Session) helloName() string {
 	if s.cfg.local != "" {
 		return s.cfg.local
@@ -133,12 +132,13 @@ func (s *Session) helloName() string {
 	return literal(s.c.raw.LocalAddr())
 }
 
-// learn takes what the server offers from its reply to EHLO.
+// learn reads what the server offers from its reply to EHLO.
 func (s *Session) learn(r smtpwire.Reply) {
 	s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
 }
 
-// relearn asks again what the server offers. A refusal changes nothing.
+// relearn sends EHLO again, for what the server offers now. A refusal changes
+// nothing.
 func (s *Session) relearn() error {
 	s.helloOutdated = false
 	r, err := s.c.exchange(StageHello, "EHLO "+s.helloName())
@@ -152,7 +152,7 @@ func (s *Session) relearn() error {
 	return s.c.settled(StageHello)
 }
 
-// whyNoHELO says why HELO cannot stand in for an EHLO that was refused with r, nil
+// whyNoHELO returns why HELO cannot replace an EHLO that was refused with r, nil
 // when it can.
 func (s *Session) whyNoHELO(r smtpwire.Reply) error {
 	if !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
@@ -163,13 +163,13 @@ func (s *Session) whyNoHELO(r smtpwire.Reply) error {
 		return s.connectError(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
 	}
 	if s.upgraded {
-		return s.connectError(StageHello, r, nil) // it took EHLO before: something is wrong
+		return s.connectError(StageHello, r, nil) // it accepted EHLO before TLS: something is wrong
 	}
 	return nil
 }
 
-// unexpected is the error for a reply that does not go on: a refusal as it is,
-// anything else as a breach of the protocol.
+// unexpected returns the error for a reply that ends the handshake: a refusal, or
+// a code that makes no sense, which breaks the protocol.
 func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) *ConnectError {
 	if err == nil && r.Code < 400 {
 		err = s.c.unexpected(stage, r)
@@ -177,8 +177,8 @@ func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) *ConnectE
 	return s.connectError(stage, r, err)
 }
 
-// addrParts returns the parts of an address, which a connection of the caller's may
-// lack.
+// addrParts returns the parts of an address. It may be nil: not every net.Conn has
+// one.
 func addrParts(addr net.Addr) (network, text string) {
 	if addr == nil {
 		return "", ""
@@ -186,11 +186,11 @@ func addrParts(addr net.Addr) (network, text string) {
 	return addr.Network(), addr.String()
 }
 
-// literal is the address literal of a local address (RFC 5321, 4.1.3).
+// literal returns the address literal of a local address (RFC 5321, 4.1.3).
 func literal(addr net.Addr) string {
 	_, text := addrParts(addr)
 	if ap, err := netip.ParseAddrPort(text); err == nil {
 		return address.Literal(ap.Addr())
 	}
-	return address.Literal(netip.AddrFrom4([4]byte{127, 0, 0, 1})) // for a pipe: this machine
+	return address.Literal(netip.AddrFrom4([4]byte{127, 0, 0, 1})) // a pipe has no IP address
 }

@@ -11,15 +11,16 @@ import (
 	"github.com/fe022423/submission/internal/redact"
 )
 
-// OAuth2 authenticates with a bearer token, by OAUTHBEARER (RFC 7628) where it is
-// offered and else by XOAUTH2. Tokens are shown to the server, so they are sent
-// only where ServerInfo.MayShow allows it.
+// OAuth2 authenticates with a bearer token: with OAUTHBEARER (RFC 7628) when the
+// server offers it, otherwise with XOAUTH2. Anyone on the way could read the token,
+// so it is sent only where ServerInfo.MayShow allows it.
 type OAuth2 struct {
 	// Username is the mailbox or account that the token is for.
 	Username string
-	// Token returns an access token. It is asked once for each session, and once
-	// more with renew when the server refused that token: then a cached one is
-	// stale. It may block, within ctx; an error ends the attempt.
+	// Token returns an access token. It is called once for each session with renew
+	// false, and once more with renew true when the server refused the token: a
+	// token from a cache is too old then, get a new one. It may block within ctx.
+	// An error ends the attempt.
 	Token func(ctx context.Context, renew bool) (string, error)
 }
 
@@ -33,7 +34,7 @@ func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error
 		}
 	}
 	if !s.mayShow {
-		return nil, ErrInsecureAuth // before anybody is asked for a token
+		return nil, ErrInsecureAuth // without asking for a token
 	}
 	if o.Token == nil {
 		return nil, errors.New("OAuth2.Token is nil")
@@ -47,5 +48,5 @@ func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error
 	})
 }
 
-// renewsToken says that a refusal may be about a stale token.
+// renewsToken says that after a refusal another token may be accepted.
 func (o OAuth2) renewsToken() bool { return true }

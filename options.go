@@ -17,100 +17,107 @@ import (
 )
 
 // Options configure a Client or a Session. The zero value of every field is a
-// safe default: TLS is required, the certificate is checked, no secret is sent
-// in clear, nothing waits for ever. New copies them.
+// safe default: TLS is required, the certificate is checked, no secret is sent in
+// clear text, and every wait has a limit. New and NewSession copy them.
 type Options struct {
 	// TLS says how the connection is secured; see TLSMode.
 	TLS TLSMode
-	// TLSConfig is the base of the TLS configuration; it is cloned. Without
-	// ServerName the host that the caller named is verified; without MinVersion
-	// TLS 1.2 is the least; without ClientSessionCache a Client has its own.
+	// TLSConfig is the base of the TLS configuration; it is cloned. Where
+	// ServerName is empty, the certificate must be for the host that is dialed;
+	// where MinVersion is zero, TLS 1.2 is the minimum; where ClientSessionCache is
+	// nil, a Client has a cache of its own.
 	TLSConfig *tls.Config
-	// TLSClient makes another TLS stack than crypto/tls do the handshake on nc.
-	// It must verify the server as cfg says before it returns. A connection
-	// with a method ConnectionState() tls.ConnectionState is asked for it.
+	// TLSClient does the handshake on nc with another TLS stack than crypto/tls.
+	// It must verify the server as cfg says before it returns. When the connection
+	// that it returns has a method ConnectionState() tls.ConnectionState, the
+	// method is called for the state.
 	TLSClient func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error)
-	// PinnedKeys are SHA-256 sums of the SubjectPublicKeyInfos of accepted
-	// server certificates. When there are any, a server whose own certificate
-	// has one of these keys is trusted without a CA and whatever its name, and
-	// any other is refused.
+	// PinnedKeys are the SHA-256 sums of accepted server keys: of the
+	// SubjectPublicKeyInfo in the certificate. When there are any, a server whose
+	// own certificate has one of these keys is trusted, without a check of its CA,
+	// name and dates, and any other server is refused.
 	PinnedKeys [][32]byte
-	// Dialer makes the raw connection; nil uses net.Dialer. TLS is put on top
-	// of what it returns.
+	// Dialer makes the raw connection; nil uses net.Dialer. TLS is added on top
+	// of it.
 	Dialer Dialer
-	// LocalAddr is the address to connect from, "ip" or "ip:port". It needs the
-	// default dialer; give one of your own its local address yourself.
+	// LocalAddr is the local address to connect from, "ip" or "ip:port". It works
+	// with the default dialer only; with a Dialer, set the address there.
 	LocalAddr string
-	// LocalName is the name in EHLO and HELO: a domain or an address literal.
-	// Empty sends the literal of the connection's local address; names are
-	// never looked up.
+	// LocalName is the name in EHLO and HELO: a domain or an address literal such
+	// as "[192.0.2.1]". Empty sends the local address of the connection as a
+	// literal; no name is looked up.
 	LocalName string
-	// HELO greets with HELO only: no extension, so neither STARTTLS nor AUTH.
+	// HELO greets with HELO only. There are no extensions then, so neither
+	// STARTTLS nor AUTH.
 	HELO bool
-	// Auth authenticates each session; nil leaves them unauthenticated. When it
-	// is set and cannot be used, there is no session.
+	// Auth authenticates each session; nil means no authentication. When it is
+	// set and authentication fails or is not offered, there is no session.
 	Auth Auth
 	// InsecureAuth allows PLAIN, LOGIN and bearer tokens without verified TLS.
-	// Connections that do not leave the machine need no leave: loopback, Unix
+	// Connections that stay on this machine do not need it: loopback, Unix
 	// sockets, in-memory pipes.
 	InsecureAuth bool
-	// From is the sender of envelopes that name none.
+	// From is the sender of envelopes without a From.
 	From string
 	// Disable lists extensions to treat as not offered, for servers that offer
-	// what they then refuse.
+	// an extension and then refuse its use.
 	Disable []string
-	// ChunkSize is the size in octets of a BDAT chunk, which is held in memory;
-	// 0 means 1 MiB.
+	// ChunkSize is the size of a BDAT chunk in bytes; 0 means 1 MiB. A chunk is
+	// held in memory.
 	ChunkSize int
-	// EarlyData sends MAIL, RCPT and the message in one flight, one round trip in
-	// all, where the server offers PIPELINING and CHUNKING, the message is short
-	// enough to be held back (64 KiB), and a refused recipient cannot make it go
-	// to the wrong ones: it has one recipient, or Envelope.Partial. It is off by
-	// default. RFC 3030, 2 has the client hear the replies to RCPT first, and a
-	// server that does not swallow the chunk behind a refusal would read the
-	// message as commands; Postfix 3.7 and Dovecot 2.3 were seen to swallow it and
-	// to take the next message on the same session. Also, a connection that turns out to be dead leaves
-	// the outcome Unknown where otherwise the message would be sent again.
+	// EarlyData sends MAIL, RCPT and the message together, without waiting for
+	// replies between them: one round trip in all. It applies when the server
+	// offers PIPELINING and CHUNKING, the message has at most 64 KiB, and it has
+	// one recipient or Envelope.Partial, so that a refused recipient cannot send
+	// it to the wrong ones. It is off by default, for two reasons. RFC 3030, 2 has
+	// the client wait for the replies to RCPT first: a server that does not discard
+	// the chunk after a refusal would read the message as commands. Postfix 3.7 and
+	// Dovecot 2.3 were seen to discard it and to accept the next message on the
+	// same session. And a connection that turns out to be dead makes the outcome
+	// Unknown, where otherwise the message would be sent again.
 	EarlyData bool
-	// Timeouts bound the server's answers; a context bounds the whole.
+	// Timeouts limit the wait for each answer of the server; use the context to
+	// limit a whole call.
 	Timeouts Timeouts
-	// Pool bounds the sessions that a Client keeps.
+	// Pool limits the sessions of a Client.
 	Pool PoolOptions
-	// ProbeReset probes a session that idled with RSET instead of NOOP.
+	// ProbeReset sends RSET instead of NOOP to check a session that was idle.
 	ProbeReset bool
-	// NoQuitWait closes right after QUIT without waiting for its reply.
+	// NoQuitWait closes the connection right after QUIT, without waiting for the
+	// reply.
 	NoQuitWait bool
-	// Trace holds hooks on what sessions do.
+	// Trace holds functions that are called for what sessions do.
 	Trace *Trace
-	// Logger gets the protocol lines at level Debug, never a secret or a body.
+	// Logger gets the commands and replies at level Debug, without secrets and
+	// without the messages.
 	Logger *slog.Logger
 }
 
-// Timeouts bound single steps of a session. Zero means the default, which is
-// that of RFC 5321, 4.5.3.2 where it has one. A reply has its time as a whole,
-// however it drips in.
+// Timeouts limit single steps of a session. Zero means the default, which is that
+// of RFC 5321, 4.5.3.2 where it has one. The limit is for a whole reply, also when
+// it arrives in small pieces.
 type Timeouts struct {
-	Dial      time.Duration // connecting, the proxy included; default 30 s
+	Dial      time.Duration // connecting, with the proxy; default 30 s
 	TLS       time.Duration // the handshake; default 30 s
 	Greeting  time.Duration // the first reply; default 5 min
 	Command   time.Duration // the reply to a command; default 5 min
 	DataInit  time.Duration // the reply to DATA; default 2 min
-	DataBlock time.Duration // writing a block of at most 64 KiB; default 3 min
+	DataBlock time.Duration // writing a block of the message, at most 64 KiB; default 3 min
 	DataFinal time.Duration // the reply to the whole message; default 10 min
 	Quit      time.Duration // the reply to QUIT; default 5 s
 }
 
-// PoolOptions bound the sessions of a Client. Zero means the default.
+// PoolOptions limit the sessions of a Client. Zero means the default.
 type PoolOptions struct {
-	MaxSessions int           // open at a time, further sends wait; default 10
-	MaxIdle     int           // kept open unused; default 2, negative keeps none
+	MaxSessions int           // open at the same time, further sends wait; default 10
+	MaxIdle     int           // kept open while unused; default 2, negative keeps none
 	MaxMessages int           // sent over one session; default 100
 	IdleTimeout time.Duration // unused until it is closed; default 1 min
-	MaxAge      time.Duration // from dial until it is not used again; default 1 h
+	MaxAge      time.Duration // since the dial; an older one is not used again; default 1 h
 }
 
-// OptionError says that an option or an address given to New, NewSession or a
-// dialer makes no sense. Nothing was connected.
+// OptionError says that an option or an argument of New, NewSession, a dialer or a
+// method is wrong. Nothing was sent.
 type OptionError struct {
 	Option string // the name of the field or argument
 	Err    error
@@ -122,7 +129,7 @@ func (e *OptionError) detail() string { return hinted("option "+e.Option, nil, e
 // Unwrap returns Err.
 func (e *OptionError) Unwrap() error { return e.Err }
 
-// Temporary is false.
+// Temporary returns false: the same options fail again.
 func (e *OptionError) Temporary() bool { return false }
 
 const (
@@ -145,7 +152,7 @@ type config struct {
 	memory        sync.Pool
 }
 
-// addr is the server as it is dialed and named in errors.
+// addr returns the address of the server, for the dialer and for errors.
 func (c *config) addr() string {
 	if c.port == 0 {
 		return c.host
@@ -209,7 +216,7 @@ func (c *config) checkNames() error {
 		}
 	}
 	if c.Dialer != nil && c.LocalAddr != "" {
-		return &OptionError{"LocalAddr", errors.New("works with the default dialer only; bind the one in Dialer itself")}
+		return &OptionError{"LocalAddr", errors.New("it works with the default dialer only; set the local address in Dialer itself")}
 	}
 	c.callersDialer = c.Dialer != nil
 	if c.Dialer == nil {

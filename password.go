@@ -14,20 +14,21 @@ import (
 	"github.com/fe022423/submission/internal/redact"
 )
 
-// Password authenticates with a user name and a password. The zero values of
-// all but Username and Password are right for most servers. It prints redacted
-// under every verb; only in an unexported field of a struct of yours, where package
-// fmt calls no methods, keep it behind a pointer.
+// Password authenticates with a user name and a password. The other fields can
+// stay empty for most servers. It prints without the password under every verb of
+// package fmt, in slog and in JSON. One exception: package fmt calls no methods on
+// an unexported field. If your own struct holds a Password in one, hold a *Password.
 type Password struct {
 	Username string
 	Password string
-	Identity string // the authorization identity; "" means the user's own
-	Realm    string // for DIGEST-MD5; "" takes the first the server names, else the host
+	Identity string // the user to act as (authorization identity); "" means Username
+	Realm    string // for DIGEST-MD5; "" takes the server's first realm, or the host when it names none
 	Domain   string // for NTLM
-	// Mechanisms are those allowed, in order of preference. Nil is, under verified
-	// TLS: SCRAM (with channel binding where the connection has one, the longest
-	// hash first), PLAIN, LOGIN, CRAM-MD5, DIGEST-MD5, NTLM; otherwise SCRAM,
-	// DIGEST-MD5, CRAM-MD5, NTLM, and PLAIN and LOGIN only where they may be used.
+	// Mechanisms are the allowed mechanisms in order of preference. Nil means, with
+	// verified TLS: SCRAM (with channel binding where the connection has one, the
+	// longest hash first), PLAIN, LOGIN, CRAM-MD5, DIGEST-MD5, NTLM. Without it:
+	// SCRAM, DIGEST-MD5, CRAM-MD5, NTLM, and PLAIN and LOGIN only where
+	// ServerInfo.MayShow allows them.
 	Mechanisms []string
 }
 
@@ -61,12 +62,12 @@ var (
 	orderClear = append(slices.Clone(orderSCRAM), mechanism.DigestMD5, mechanism.CramMD5, mechanism.NTLM, sasl.Plain, sasl.Login)
 )
 
-// errNoMechanism says that nothing offered is allowed; the caller of
-// Mechanism adds both lists.
+// errNoMechanism says that the server offers no mechanism that is allowed. The
+// caller of Mechanism adds what is offered.
 var errNoMechanism = errors.New("no mechanism in common")
 
-// Mechanism picks the first allowed mechanism that the server offers, that the
-// connection can carry, and that can say what p asks for.
+// Mechanism picks the first allowed mechanism that the server offers, that may be
+// used on this connection, and that supports the fields of p that are set.
 func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error) {
 	var first error // why the best one could not be used
 	order, cred := p.order(s), p.credentials(s)
@@ -101,7 +102,7 @@ func passwordClient(name string, cred mechanism.Credentials) (sasl.Client, error
 	return nil, fmt.Errorf("mechanism %s takes no password", name)
 }
 
-// order is the mechanisms that are allowed, in order of preference.
+// order returns the allowed mechanisms in order of preference.
 func (p Password) order(s ServerInfo) []string {
 	switch {
 	case p.Mechanisms != nil:
@@ -120,7 +121,7 @@ func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	}
 }
 
-// secretAndUser tells the secret from the user name, which may show.
+// secretAndUser returns the secret, and the user name, which may be shown.
 func (p Password) secretAndUser() (secret, user string) { return p.Password, p.Username }
 
 // String returns the user name, with *** for the password.
@@ -129,8 +130,8 @@ func (p Password) String() string { return fmt.Sprintf("Password{%q ***}", p.Use
 // Format writes String, whatever the verb.
 func (p Password) Format(f fmt.State, _ rune) { io.WriteString(f, p.String()) }
 
-// LogValue is String, for slog.
+// LogValue returns String, for slog.
 func (p Password) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// MarshalText is String, for JSON and other encodings.
+// MarshalText returns String, for JSON and other encodings.
 func (p Password) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

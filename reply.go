@@ -12,18 +12,18 @@ import (
 type Reply struct {
 	// Code is the three-digit reply code, 0 in the zero Reply.
 	Code int
-	// Enhanced is the status code of RFC 3463 that begins the text. It is zero
-	// when there is none or when its class contradicts Code.
+	// Enhanced is the status code of RFC 3463 at the start of the text. It is zero
+	// when there is none, or when its class is not that of Code.
 	Enhanced EnhancedCode
-	// Lines holds the text of each line as the server sent it, the code and the
-	// separator behind it taken off, an enhanced code left in. It may hold
-	// any octet but CR and LF: print String, not Lines.
+	// Lines holds the text of each line as the server sent it, without the code
+	// and the separator after it, but with an enhanced code. It may hold any octet
+	// except CR and LF: print String, not Lines.
 	Lines []string
 }
 
-// String returns the reply on one line: code, then the texts joined by "; ".
-// Control characters, invisible characters and octets that are no UTF-8 are
-// escaped, so that it is safe to print on a terminal or into a log.
+// String returns the reply on one line: the code, then the texts joined by "; ".
+// Control characters, invisible characters and octets that are not UTF-8 are
+// escaped, so it is safe to print on a terminal or into a log.
 func (r Reply) String() string {
 	if r.Code == 0 {
 		return "no reply"
@@ -43,8 +43,8 @@ func (r Reply) String() string {
 }
 
 // Temporary reports whether the code is 4yz: the same command may succeed later.
-// A 552 in answer to RCPT is temporary too (RFC 5321, 4.5.3.1.10), which a
-// Reply alone cannot know: ask AddressError.Temporary.
+// A 552 to RCPT is temporary too (RFC 5321, 4.5.3.1.10). A Reply does not know its
+// command, so ask AddressError.Temporary about a recipient.
 func (r Reply) Temporary() bool { return r.Code/100 == 4 }
 
 // Permanent reports whether the code is 5yz.
@@ -75,8 +75,8 @@ func (c *conn) public(r smtpwire.Reply) Reply {
 	return makeReply(r.Code, c.secrets.Clean(string(r.Text)))
 }
 
-// parseEnhanced reads the enhanced code at the start of text. One whose class
-// is not the reply's is worth nothing (RFC 2034, 4) and yields zero.
+// parseEnhanced reads the enhanced code at the start of text. A code whose class
+// is not that of the reply means nothing (RFC 2034, 4): the result is zero then.
 func parseEnhanced(code int, text string) EnhancedCode {
 	var e EnhancedCode
 	for i := range e {

@@ -2,7 +2,7 @@ package submission
 
 import "fmt"
 
-// Stage is the step of a session at which something happened, in the order in
+// Stage is the step of a session at which something happened. The order is that in
 // which a session goes through them.
 type Stage uint8
 
@@ -18,7 +18,7 @@ const (
 	StageMail                  // MAIL, and every check made before it
 	StageRcpt                  // RCPT
 	StageData                  // DATA
-	StageMessage               // the message's octets, before the last one
+	StageMessage               // the bytes of the message, before the last one
 	StageFinal                 // the reply to the whole message
 	StageReset                 // RSET
 	StageNoop                  // NOOP
@@ -29,7 +29,7 @@ const (
 var stageNames = [...]string{"dial", "proxy", "greeting", "EHLO", "STARTTLS", "TLS handshake", "AUTH",
 	"MAIL", "RCPT", "DATA", "message", "final reply", "RSET", "NOOP", "QUIT", "command"}
 
-// String names the stage by its command or in words.
+// String returns the command of the stage, or a name for it.
 func (s Stage) String() string {
 	if int(s) < len(stageNames) {
 		return stageNames[s]

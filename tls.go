@@ -19,14 +19,15 @@ type TLSMode uint8
 const (
 	// TLSAuto is TLSImplicit on port 465 and TLSStartTLS on every other.
 	TLSAuto TLSMode = iota
-	// TLSImplicit starts TLS with the first octet (RFC 8314, 3.3). Default port 465.
+	// TLSImplicit starts TLS with the first byte (RFC 8314, 3.3). Default port 465.
 	TLSImplicit
 	// TLSStartTLS requires STARTTLS (RFC 3207): without it there is no session.
 	// Default port 587.
 	TLSStartTLS
-	// TLSOpportunistic uses STARTTLS when it is offered and granted, and goes on
-	// in clear when not, without credentials that would be readable. A handshake
-	// that fails is an error all the same. It stops no active attacker.
+	// TLSOpportunistic uses STARTTLS when the server offers and grants it. When
+	// not, the session continues in clear text, and credentials that anyone could
+	// read are not sent. A handshake that fails is an error all the same. It does
+	// not protect against an active attacker. Default port 587.
 	TLSOpportunistic
 	// TLSNone never uses TLS. Default port 25.
 	TLSNone
@@ -41,7 +42,7 @@ func (m TLSMode) String() string {
 	return fmt.Sprintf("TLSMode(%d)", uint8(m))
 }
 
-// defaultPort is the port of the mode when the caller named none.
+// defaultPort is the port of the mode for an address without a port.
 func (m TLSMode) defaultPort() int {
 	switch m {
 	case TLSImplicit:
@@ -52,7 +53,7 @@ func (m TLSMode) defaultPort() int {
 	return portSubmission
 }
 
-// on resolves TLSAuto for a port.
+// on returns the mode to use on a port, which TLSAuto depends on.
 func (m TLSMode) on(port int) TLSMode {
 	if m != TLSAuto {
 		return m
@@ -63,14 +64,14 @@ func (m TLSMode) on(port int) TLSMode {
 	return TLSStartTLS
 }
 
-// startTLS runs STARTTLS and EHLO again (RFC 3207, 4).
+// startTLS runs STARTTLS, the TLS handshake, and EHLO again (RFC 3207, 4).
 func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 	if !s.ext.Has(extStartTLS) {
 		if mode == TLSOpportunistic {
 			return nil
 		}
 		e := s.connectError(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
-		e.Hint = "if the server is not meant to have TLS, say so with TLSNone"
+		e.Hint = "perhaps the server has TLS on port 465: TLSImplicit; for a server that is meant to have none there is TLSNone"
 		return e
 	}
 	r, err := s.c.exchange(StageStartTLS, "STARTTLS")
@@ -81,11 +82,11 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 		}
 		return s.unexpected(StageStartTLS, r, err)
 	}
-	// Octets behind the 220 were sent before the handshake, by anyone: an
-	// attacker who puts replies there must not be believed under TLS.
+	// Octets after the 220 were sent before the handshake. They may come from an
+	// attacker, and must not be taken for replies of the server under TLS.
 	if s.c.r.Buffered() > 0 {
 		return s.connectError(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
-			Stage: StageStartTLS, Text: "octets behind the reply to STARTTLS, perhaps injected by an attacker"}))
+			Stage: StageStartTLS, Text: "data after the reply to STARTTLS, perhaps injected by an attacker"}))
 	}
 	if err := s.secure(ctx); err != nil {
 		return err
@@ -94,8 +95,9 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 	return s.hello()
 }
 
-// secure puts TLS on the connection, now, so that a certificate that is not
-// trusted is an error of its own.
+// secure puts TLS on the connection and runs the handshake at once, so that a
+// certificate that is not trusted is a TLSError, not a failure of the first
+// command.
 func (s *Session) secure(ctx context.Context) error {
 	return s.shakeHands(ctx, func(ctx context.Context) error {
 		nc, st, err := s.cfg.handshake(ctx, s.c.nc)
@@ -108,8 +110,8 @@ func (s *Session) secure(ctx context.Context) error {
 	})
 }
 
-// adopt takes a TLS connection that the caller made, under a configuration that
-// is not seen here: what it did not verify counts as not verified.
+// adopt uses the TLS of a connection that the caller made. Its configuration is
+// not known here, so only what its state shows as verified counts as verified.
 func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
 	return s.shakeHands(ctx, func(ctx context.Context) error {
 		if err := t.HandshakeContext(ctx); err != nil {
@@ -121,12 +123,12 @@ func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
 	})
 }
 
-// shakeHands runs a TLS handshake within its time.
+// shakeHands runs a TLS handshake within Timeouts.TLS.
 func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context) error) error {
 	limit := s.cfg.Timeouts.TLS
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	s.c.within(limit) // for a TLSClient that forgets its context
+	s.c.within(limit) // for a TLSClient that ignores its context
 	err := handshake(limited)
 	s.c.timeless()
 	if err != nil {
@@ -144,10 +146,10 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 	return nil
 }
 
-// stateful is what crypto/tls and its relatives offer.
+// stateful is a connection of crypto/tls, or of a stack with the same method.
 type stateful interface{ ConnectionState() tls.ConnectionState }
 
-// handshake puts TLS on nc. On an error nc is of no more use.
+// handshake puts TLS on nc. After an error nc is not used again.
 func (c *config) handshake(ctx context.Context, nc net.Conn) (net.Conn, tls.ConnectionState, error) {
 	var st tls.ConnectionState
 	if c.TLSClient != nil {
@@ -160,7 +162,7 @@ func (c *config) handshake(ctx context.Context, nc net.Conn) (net.Conn, tls.Conn
 		}
 		if s, ok := secured.(stateful); ok {
 			st = s.ConnectionState()
-			err = c.checkPin(st) // a stack may not know VerifyConnection
+			err = c.checkPin(st) // the stack perhaps ignores VerifyConnection
 		}
 		return secured, st, err
 	}
@@ -176,6 +178,7 @@ func (c *config) tlsError(err error) error {
 	return &TLSError{Host: c.host, Hint: c.tlsHint(err), Err: err}
 }
 
+// tlsHint says what to do about a failed handshake, "" when that is not known.
 func (c *config) tlsHint(err error) string {
 	var (
 		header    tls.RecordHeaderError
@@ -187,17 +190,17 @@ func (c *config) tlsHint(err error) string {
 	)
 	if errors.As(err, &header) {
 		if c.TLS.on(c.port) != TLSImplicit {
-			return "the server agreed to TLS and then spoke something else"
+			return "the server agreed to STARTTLS and then did not speak TLS"
 		}
-		return "the server does not speak TLS at this point: a port that begins in clear wants TLSStartTLS, not TLSImplicit"
+		return "the server did not answer with TLS: perhaps this port begins in clear text, which is TLSStartTLS, not TLSImplicit"
 	}
 	switch {
 	case errors.Is(err, errPin):
 		return "if the server changed its key on purpose, add the new sum to PinnedKeys"
 	case errors.As(err, &name):
-		hint = "dial a name that the certificate holds, or set TLSConfig.ServerName"
+		hint = "use a host name that the certificate is for, or set TLSConfig.ServerName"
 	case errors.As(err, &authority):
-		hint = "put the CA of the server into TLSConfig.RootCAs, or its key into PinnedKeys"
+		hint = "add the CA of the server to TLSConfig.RootCAs, or the key of the server to PinnedKeys"
 	case errors.As(err, &invalid):
 		hint = "the server needs another certificate"
 	default:
@@ -211,17 +214,17 @@ func (c *config) tlsHint(err error) string {
 	return hint
 }
 
-// clearHint is the advice when a server in clear text gave no greeting.
+// clearHint is the advice when a server sent no greeting in clear text.
 func (c *config) clearHint() string {
 	if c.port == portSubmissions {
-		return "port 465 speaks TLS from the first octet: use TLSImplicit"
+		return "port 465 speaks TLS from the first byte: use TLSImplicit"
 	}
-	return "if this port speaks TLS from the first octet, use TLSImplicit"
+	return "if this port speaks TLS from the first byte, use TLSImplicit"
 }
 
-// asTLSError makes a TLSError of a ConnectError that is an alert of the server's: in
-// TLS 1.3 it judges the client's certificate when the client's part of the
-// handshake has ended (RFC 8446, 4.4.2.4).
+// asTLSError makes a TLSError of a ConnectError that was caused by a TLS alert of
+// the server. In TLS 1.3 the server checks the client's certificate after the
+// client's part of the handshake has ended (RFC 8446, 4.4.2.4).
 func (s *Session) asTLSError(err error) error {
 	var op *net.OpError
 	if s.tls != nil && isType[*ConnectError](err) && errors.As(err, &op) && op.Op == opAlert {
@@ -234,8 +237,8 @@ func (s *Session) asTLSError(err error) error {
 // came in.
 const opAlert = "remote error"
 
-// linkLost tells a connection that failed from a handshake that did: an alert
-// of either side is a *net.OpError too.
+// linkLost reports whether the connection failed, not the handshake. An alert of
+// either side is a *net.OpError too.
 func linkLost(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -10,10 +10,10 @@ import (
 )
 
 // sessionCacheSize bounds the TLS sessions that a Client keeps for resumption.
-// There is one server, but it may be many machines behind one name.
+// One server name may stand for many machines.
 const sessionCacheSize = 32
 
-// newTLSConfig completes Options.TLSConfig for the host.
+// newTLSConfig returns a copy of Options.TLSConfig, completed for the host.
 func (c *config) newTLSConfig() *tls.Config {
 	var t *tls.Config
 	if c.TLSConfig != nil {
@@ -31,7 +31,7 @@ func (c *config) newTLSConfig() *tls.Config {
 		t.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
 	}
 	if len(c.PinnedKeys) > 0 {
-		t.InsecureSkipVerify = true // the key is the check
+		t.InsecureSkipVerify = true // checkPin verifies the server instead
 		next := t.VerifyConnection
 		t.VerifyConnection = func(st tls.ConnectionState) error {
 			if err := c.checkPin(st); err != nil || next == nil {
@@ -43,11 +43,11 @@ func (c *config) newTLSConfig() *tls.Config {
 	return t
 }
 
-// errPin says that the server's key is none of PinnedKeys.
-var errPin = errors.New("the server's key is none of PinnedKeys")
+// errPin says that the key of the server is not pinned.
+var errPin = errors.New("the server's key is not in PinnedKeys")
 
-// checkPin checks the server's own key where keys are pinned; those of a chain
-// nobody verified prove nothing.
+// checkPin checks the key in the server's own certificate, where keys are pinned.
+// The other certificates do not count: nobody verified the chain.
 func (c *config) checkPin(st tls.ConnectionState) error {
 	if len(c.PinnedKeys) == 0 {
 		return nil
@@ -62,8 +62,9 @@ func (c *config) checkPin(st tls.ConnectionState) error {
 	return nil
 }
 
-// verified reports whether the server's identity was checked by somebody: the
-// chain, a pin, a check of the caller's, or another TLS stack on its honour.
+// verified reports whether the identity of the server was checked: by the chain
+// of certificates, by a pin, by a function in Options.TLSConfig, or by the stack
+// of Options.TLSClient, which is trusted to do so.
 func (c *config) verified(st tls.ConnectionState) bool {
 	if len(st.VerifiedChains) > 0 || len(c.PinnedKeys) > 0 {
 		return true

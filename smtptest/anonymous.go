@@ -3,6 +3,8 @@ package smtptest
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
 const (
@@ -28,7 +30,7 @@ func (x *anonymousExchange) next(response []byte) (challenge []byte, done bool, 
 	switch {
 	case !utf8.ValidString(trace), strings.ContainsFunc(trace, isControl):
 		return nil, false, errResponse
-	case strings.Contains(trace, "@") && !validMailbox(trace):
+	case strings.Contains(trace, "@") && !syntax.ValidMailbox(trace):
 		return nil, false, errResponse
 	case utf8.RuneCountInString(trace) > maxTrace:
 		return nil, false, errResponse

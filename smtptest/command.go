@@ -3,6 +3,8 @@ package smtptest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
 // commandLimit is the length, CRLF included, up to which a command line is
@@ -99,10 +101,10 @@ func (s *session) judgeHello(verb, arg string) verdict {
 		s.endTransaction()
 		s.greeted, s.offered = true, nil
 		if verb == "EHLO" {
-			s.offered = keywords(reply)
+			s.offered = syntax.Keywords(reply)
 		}
 	}
-	if !validDomain(arg) || !isASCII(arg) {
+	if !syntax.ValidDomain(arg) || !syntax.IsASCII(arg) {
 		v.reply = s.reply(501, "5.5.4", verb+" needs a domain or an address literal")
 		return v
 	}
@@ -135,19 +137,6 @@ func (s *session) extensions() []string {
 		lines = append(lines, "AUTH "+strings.Join(mechanisms, " "))
 	}
 	return lines
-}
-
-// keywords takes an EHLO reply apart.
-func keywords(reply string) map[string]string {
-	offered := map[string]string{}
-	_, rest, _ := strings.Cut(reply, "\n")
-	for line := range strings.SplitSeq(rest, "\n") {
-		if len(line) > len("250-") {
-			keyword, value, _ := strings.Cut(line[len("250-"):], " ")
-			offered[strings.ToUpper(keyword)] = value
-		}
-	}
-	return offered
 }
 
 // judgeStartTLS answers STARTTLS. What the client sent behind it, in clear

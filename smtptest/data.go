@@ -4,6 +4,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
 // chunkState is how far the chunks of a transaction came (RFC 3030, 2).
@@ -18,7 +20,7 @@ const (
 // judgeData answers DATA.
 func (s *session) judgeData() verdict {
 	v := verdict{success: "354", after: s.readMessage}
-	body, _ := valueOf(s.msg.Params, "BODY")
+	body, _ := syntax.ParameterValue(s.msg.Params, "BODY")
 	switch {
 	case !s.open:
 		v.reply = s.reply(503, "5.5.1", "MAIL first")
@@ -53,7 +55,7 @@ func (k sink) Write(p []byte) (int, error) {
 	m := &k.s.msg
 	m.Size += int64(len(p))
 	if m.Chunked {
-		k.s.lines.see(p)
+		k.s.lines.Add(p)
 	}
 	if limit := k.s.sizeLimit(); !k.s.srv.config.Discard && (limit == 0 || m.Size <= limit) {
 		m.Data = append(m.Data, p...)
@@ -90,7 +92,7 @@ func (s *session) checkMessage() string {
 // bdat obeys BDAT. The chunk is read whatever the answer will be, because it
 // comes without being asked for (RFC 3030, 2).
 func (s *session) bdat(line, arg string) {
-	size, last, ok := parseBDAT(arg)
+	size, last, ok := syntax.BDAT(arg)
 	if !ok {
 		// Where the chunk ends is unknown, so its octets would be commands.
 		s.answer("BDAT", line, verdict{reply: s.reply(501, "5.5.4", "syntax: BDAT size [LAST]"), final: true})
@@ -135,8 +137,8 @@ func (s *session) bdat(line, arg string) {
 // BINARYMIME allows. A CR at the end of a chunk may be followed by its LF in the
 // next one.
 func (s *session) bareLine(last bool) bool {
-	body, _ := valueOf(s.msg.Params, "BODY")
-	return !strings.EqualFold(body, "BINARYMIME") && (s.lines.bare || last && s.lines.cr)
+	body, _ := syntax.ParameterValue(s.msg.Params, "BODY")
+	return !strings.EqualFold(body, "BINARYMIME") && s.lines.Bare(last)
 }
 
 // noteChunk remembers what became of a chunk. One outside a transaction, or of
@@ -179,14 +181,4 @@ func (s *session) readChunk(size int64, keep bool) error {
 	n, err := io.CopyN(to, s.r, size)
 	s.srv.log("C: <%d octets>", n)
 	return err
-}
-
-// parseBDAT reads `size [LAST]`.
-func parseBDAT(arg string) (size int64, last, ok bool) {
-	digits, end, more := strings.Cut(arg, " ")
-	if more && !strings.EqualFold(end, "LAST") || digits == "" || !validSize(digits) {
-		return 0, false, false
-	}
-	size, err := strconv.ParseInt(digits, 10, 64)
-	return size, more, err == nil
 }

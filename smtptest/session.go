@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/smtpwire"
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
 const (
@@ -44,7 +45,7 @@ type session struct {
 
 	open   bool // MAIL was accepted
 	chunks chunkState
-	lines  lineCheck
+	lines  syntax.LineCheck
 	msg    Message
 
 	over  bool // leave the command loop

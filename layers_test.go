@@ -21,8 +21,9 @@ var mayImport = map[string][]string{
 	"internal/smtpwire": {},
 	"internal/mechanism": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "github.com/xdg-go/stringprep",
 		"github.com/Azure/go-ntlmssp"},
-	"smtptest":                 {module + "/internal/smtpwire", module + "/smtptest/internal/syntax", "github.com/xdg-go/scram"},
-	"smtptest/internal/syntax": {},
+	"smtptest":                     {module + "/internal/smtpwire", module + "/smtptest/internal/saslserver", module + "/smtptest/internal/syntax"},
+	"smtptest/internal/saslserver": {module + "/smtptest/internal/syntax", "github.com/xdg-go/scram"},
+	"smtptest/internal/syntax":     {},
 }
 
 // sourceFiles parses every file that is not a test.

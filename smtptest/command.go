@@ -133,7 +133,7 @@ func (s *session) extensions() []string {
 	if c.TLS == StartTLS && !s.encrypted {
 		lines = append(lines, "STARTTLS")
 	}
-	if mechanisms := s.mechanisms(); len(mechanisms) > 0 {
+	if mechanisms := s.sasl.Offered(); len(mechanisms) > 0 {
 		lines = append(lines, "AUTH "+strings.Join(mechanisms, " "))
 	}
 	return lines

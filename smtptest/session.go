@@ -3,7 +3,6 @@ package smtptest
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/smtpwire"
+	"github.com/fe022423/submission/smtptest/internal/saslserver"
 	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
@@ -40,8 +40,7 @@ type session struct {
 	offered       map[string]string // EHLO keywords in upper case and their values; nil after HELO
 	authenticated bool
 	user          string
-	bindings      map[string][]byte // channel bindings by type; none in clear text
-	certificate   *x509.Certificate // the client's, nil for none
+	sasl          saslserver.Session
 
 	open   bool // MAIL was accepted
 	chunks chunkState
@@ -55,6 +54,11 @@ type session struct {
 
 func newSession(srv *Server, raw net.Conn, id int) *session {
 	s := &session{srv: srv, id: id, raw: raw}
+	s.sasl = saslserver.Session{
+		Accounts:   srv.config.Accounts,
+		Hostname:   srv.config.Hostname,
+		Mechanisms: srv.config.Mechanisms,
+	}
 	s.attach(raw)
 	s.endTransaction()
 	return s
@@ -130,13 +134,13 @@ func (s *session) startTLS() {
 // learnTLS keeps what mechanisms make use of.
 func (s *session) learnTLS(state tls.ConnectionState, cfg *tls.Config) {
 	if len(state.PeerCertificates) > 0 {
-		s.certificate = state.PeerCertificates[0]
+		s.sasl.Certificate = state.PeerCertificates[0]
 	}
 	var own []byte
 	if chosen := cfg.GetCertificate != nil || cfg.GetConfigForClient != nil; !chosen && len(cfg.Certificates) == 1 {
 		own = cfg.Certificates[0].Certificate[0]
 	}
-	s.bindings = channelBindings(state, own)
+	s.sasl.Bindings = saslserver.Bindings(state, own)
 }
 
 // hangUp sends what is left and closes. Closing a socket with unread input

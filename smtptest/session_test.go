@@ -7,22 +7,6 @@ import (
 	"testing"
 )
 
-// dialogue is a session, line by line: "> line" is sent, "< prefix" begins the
-// reply, "." is the end of the connection.
-func dialogue(c *client, lines ...string) {
-	c.t.Helper()
-	for _, line := range lines {
-		switch line[0] {
-		case '>':
-			c.raw(strings.TrimPrefix(line[1:], " ") + "\r\n")
-		case '<':
-			c.want(strings.TrimPrefix(line[1:], " "))
-		default:
-			c.ended()
-		}
-	}
-}
-
 func TestCommands(t *testing.T) {
 	tests := map[string]struct {
 		config *Config

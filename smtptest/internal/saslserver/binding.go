@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/sha256"
@@ -13,10 +13,10 @@ const (
 	exporterLength = 32
 )
 
-// channelBindings returns what a TLS connection can be bound by, under the
+// Bindings returns what a TLS connection can be bound by, under the
 // names of RFC 5056's registry. The certificate is the server's own, in DER, nil
 // when it is not known which one the client saw.
-func channelBindings(state tls.ConnectionState, certificate []byte) map[string][]byte {
+func Bindings(state tls.ConnectionState, certificate []byte) map[string][]byte {
 	bindings := map[string][]byte{}
 	if state.Version >= tls.VersionTLS13 {
 		if data, err := state.ExportKeyingMaterial(exporterLabel, nil, exporterLength); err == nil {

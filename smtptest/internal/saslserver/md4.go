@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"encoding/binary"

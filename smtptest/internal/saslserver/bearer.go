@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"maps"
@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// bearerExchange is XOAUTH2 or OAUTHBEARER: one message with a token and, if
+// bearer is XOAUTH2 or OAUTHBEARER: one message with a token and, if
 // that is refused, the reason and an answer without meaning. The token of an
 // account is its password.
-type bearerExchange struct {
+type bearer struct {
 	accounts map[string]string
 	parse    func(message string) (user, token string, ok bool)
 	reason   string // why a token is refused, in JSON
@@ -22,8 +22,8 @@ type bearerExchange struct {
 	refused bool
 }
 
-func newXOAuth2(accounts map[string]string) *bearerExchange {
-	return &bearerExchange{
+func newXOAuth2(accounts map[string]string) *bearer {
+	return &bearer{
 		accounts: accounts,
 		parse:    parseXOAuth2,
 		reason:   `{"status":"401","schemes":"Bearer","scope":"mail"}`,
@@ -32,8 +32,8 @@ func newXOAuth2(accounts map[string]string) *bearerExchange {
 }
 
 // newOAuthBearer returns OAUTHBEARER (RFC 7628).
-func newOAuthBearer(accounts map[string]string) *bearerExchange {
-	return &bearerExchange{
+func newOAuthBearer(accounts map[string]string) *bearer {
+	return &bearer{
 		accounts: accounts,
 		parse:    parseOAuthBearer,
 		reason:   `{"status":"invalid_token"}`,
@@ -41,14 +41,14 @@ func newOAuthBearer(accounts map[string]string) *bearerExchange {
 	}
 }
 
-func (x *bearerExchange) user() string { return x.name }
+func (x *bearer) User() string { return x.name }
 
-func (x *bearerExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *bearer) Next(response []byte) (challenge []byte, done bool, err error) {
 	if x.refused {
 		if string(response) != x.answer {
 			return nil, false, errResponse
 		}
-		return nil, false, refusal("the token is not valid")
+		return nil, false, Refusal("the token is not valid")
 	}
 	if response == nil && !x.asked {
 		x.asked = true
@@ -69,7 +69,7 @@ func (x *bearerExchange) next(response []byte) (challenge []byte, done bool, err
 }
 
 // owner is the first account, by the alphabet, with that token.
-func (x *bearerExchange) owner(token string) string {
+func (x *bearer) owner(token string) string {
 	for _, account := range slices.Sorted(maps.Keys(x.accounts)) {
 		if x.accounts[account] == token {
 			return account

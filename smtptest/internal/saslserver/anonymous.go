@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"strings"
@@ -14,13 +14,13 @@ const (
 	maxTrace = 255
 )
 
-// anonymousExchange is ANONYMOUS (RFC 4505). The trace may be anything that is
+// anonymous is ANONYMOUS (RFC 4505). The trace may be anything that is
 // no account's business: a mail address or a token, or nothing.
-type anonymousExchange struct{ asked bool }
+type anonymous struct{ asked bool }
 
-func (x *anonymousExchange) user() string { return anonymousUser }
+func (x *anonymous) User() string { return anonymousUser }
 
-func (x *anonymousExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *anonymous) Next(response []byte) (challenge []byte, done bool, err error) {
 	if response == nil && !x.asked {
 		x.asked = true
 		return nil, false, nil

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/md5"
@@ -37,9 +37,9 @@ func newDigest(accounts map[string]string, realm string) *digest {
 	return &digest{accounts: accounts, realm: realm, nonce: rand.Text()}
 }
 
-func (x *digest) user() string { return x.name }
+func (x *digest) User() string { return x.name }
 
-func (x *digest) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *digest) Next(response []byte) (challenge []byte, done bool, err error) {
 	switch x.state {
 	case digestStart:
 		if response != nil {
@@ -88,9 +88,9 @@ func (x *digest) verify(response []byte) (proof string, err error) {
 	}
 	switch {
 	case !known, !mayActAs(x.accounts, h.authzid):
-		return "", errCredentials
+		return "", ErrCredentials
 	case d["response"].value != h.sum("AUTHENTICATE:"):
-		return "", errCredentials
+		return "", ErrCredentials
 	}
 	return h.sum(":"), nil
 }

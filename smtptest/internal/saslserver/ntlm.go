@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/hmac"
@@ -35,9 +35,9 @@ func newNTLM(accounts map[string]string, hostname string) *ntlm {
 	return x
 }
 
-func (x *ntlm) user() string { return x.name }
+func (x *ntlm) User() string { return x.name }
 
-func (x *ntlm) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *ntlm) Next(response []byte) (challenge []byte, done bool, err error) {
 	switch x.state {
 	case ntlmStart:
 		if response == nil {
@@ -78,7 +78,7 @@ func (x *ntlm) verify(message []byte) error {
 	}
 	if len(m.response) < ntProofLength+ntTempPairs {
 		// NTLM version 1 has 24 octets, an anonymous client none.
-		return refusal("only NTLMv2 is accepted")
+		return Refusal("only NTLMv2 is accepted")
 	}
 	proof, temp := m.response[:ntProofLength], m.response[ntProofLength:]
 	flags, ok := parsePairs(temp[ntTempPairs:])
@@ -89,7 +89,7 @@ func (x *ntlm) verify(message []byte) error {
 	x.name = account
 	key := ntowfv2(x.accounts[account], m.user, m.domain)
 	if !known || !hmac.Equal(proof, hmacMD5(key, x.server[:], temp)) {
-		return errCredentials
+		return ErrCredentials
 	}
 	if flags&avFlagMIC == 0 {
 		return nil
@@ -100,7 +100,7 @@ func (x *ntlm) verify(message []byte) error {
 	}
 	// Without key exchange the session key is the base key (3.1.5.1.2).
 	if !hmac.Equal(mic, hmacMD5(hmacMD5(key, proof), x.negotiate, x.challenge, rest)) {
-		return refusal("the message integrity code is wrong")
+		return Refusal("the message integrity code is wrong")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/sha256"
@@ -13,8 +13,8 @@ import (
 // test has no use for more.
 const scramIterations = 4096
 
-// scramExchange is SCRAM (RFC 5802, RFC 7677), with or without -PLUS.
-type scramExchange struct {
+// scramServer is SCRAM (RFC 5802, RFC 7677), with or without -PLUS.
+type scramServer struct {
 	accounts map[string]string
 	hash     scram.HashGeneratorFcn
 	plus     bool              // the mechanism is a -PLUS
@@ -42,15 +42,15 @@ const (
 // the text of the 535: RFC 5802, 5.1 allows a server to end the exchange without
 // a server-final-message.
 const (
-	errSCRAMExtension refusal = "extensions-not-supported"
-	errSCRAMCanBind   refusal = "server-does-support-channel-binding"
-	errSCRAMNoBinding refusal = "channel-binding-not-supported"
-	errSCRAMType      refusal = "unsupported-channel-binding-type"
+	errSCRAMExtension Refusal = "extensions-not-supported"
+	errSCRAMCanBind   Refusal = "server-does-support-channel-binding"
+	errSCRAMNoBinding Refusal = "channel-binding-not-supported"
+	errSCRAMType      Refusal = "unsupported-channel-binding-type"
 )
 
 // newSCRAM returns nil for a mechanism that is none of the family's.
-func newSCRAM(mechanism string, accounts map[string]string) *scramExchange {
-	x := &scramExchange{accounts: accounts, plus: isPlus(mechanism)}
+func newSCRAM(mechanism string, accounts map[string]string) *scramServer {
+	x := &scramServer{accounts: accounts, plus: isPlus(mechanism)}
 	switch strings.TrimSuffix(mechanism, plusSuffix) {
 	case "SCRAM-SHA-1":
 		x.hash = scram.SHA1
@@ -64,9 +64,9 @@ func newSCRAM(mechanism string, accounts map[string]string) *scramExchange {
 	return x
 }
 
-func (x *scramExchange) user() string { return x.name }
+func (x *scramServer) User() string { return x.name }
 
-func (x *scramExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *scramServer) Next(response []byte) (challenge []byte, done bool, err error) {
 	message := string(response)
 	switch x.state {
 	case scramStart:
@@ -91,7 +91,7 @@ func (x *scramExchange) next(response []byte) (challenge []byte, done bool, err 
 }
 
 // first answers the client-first-message.
-func (x *scramExchange) first(message string) ([]byte, error) {
+func (x *scramServer) first(message string) ([]byte, error) {
 	if err := checkSCRAMFirst(message); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (x *scramExchange) first(message string) ([]byte, error) {
 // judgeFlag applies the rules of RFC 5802, 6 to the gs2-cbind-flag. They are the
 // server's own business and not that of what the EHLO reply said: a Hook that
 // strikes -PLUS from the reply is the attack that "y" uncovers.
-func (x *scramExchange) judgeFlag(flag string) error {
+func (x *scramServer) judgeFlag(flag string) error {
 	kind, binding := strings.CutPrefix(flag, "p=")
 	switch {
 	case flag == "y" && x.binds, x.plus && !binding:
@@ -133,7 +133,7 @@ func (x *scramExchange) judgeFlag(flag string) error {
 }
 
 // final answers the client-final-message.
-func (x *scramExchange) final(message string) ([]byte, error) {
+func (x *scramServer) final(message string) ([]byte, error) {
 	if err := checkSCRAMFinal(message); err != nil {
 		return nil, err
 	}
@@ -143,14 +143,14 @@ func (x *scramExchange) final(message string) ([]byte, error) {
 	}
 	identity := x.conv.AuthzID()
 	if _, ok := x.account(identity); !ok && identity != "" {
-		return nil, errCredentials
+		return nil, ErrCredentials
 	}
 	return proof, nil
 }
 
 // step has the library answer a message. With an error it says what a
 // server-final-message would.
-func (x *scramExchange) step(message string) ([]byte, error) {
+func (x *scramServer) step(message string) ([]byte, error) {
 	answer, err := x.conv.Step(message)
 	if err == nil {
 		return []byte(answer), nil
@@ -159,17 +159,17 @@ func (x *scramExchange) step(message string) ([]byte, error) {
 	case "":
 		return nil, errResponse
 	case scram.ErrUnknownUser, scram.ErrInvalidProof:
-		return nil, errCredentials
+		return nil, ErrCredentials
 	default:
-		return nil, refusal(reason)
+		return nil, Refusal(reason)
 	}
 }
 
 // lookUp returns what a server keeps of the account that a client named.
-func (x *scramExchange) lookUp(name string) (scram.StoredCredentials, error) {
+func (x *scramServer) lookUp(name string) (scram.StoredCredentials, error) {
 	account, ok := x.account(name)
 	if !ok {
-		return scram.StoredCredentials{}, errCredentials
+		return scram.StoredCredentials{}, ErrCredentials
 	}
 	x.name = account
 	client, err := x.hash.NewClient("", x.accounts[account], "")
@@ -192,14 +192,14 @@ func (x *scramExchange) lookUp(name string) (scram.StoredCredentials, error) {
 
 // account finds the account of a name that may have been prepared with SASLprep
 // (RFC 5802, 5.1).
-func (x *scramExchange) account(name string) (account string, ok bool) {
+func (x *scramServer) account(name string) (account string, ok bool) {
 	prepared := x.prepare(name)
 	return findAccount(x.accounts, name, func(account string) bool { return x.prepare(account) == prepared })
 }
 
 // prepare returns the name as a client sends it, or as it is where SASLprep
 // prohibits it.
-func (x *scramExchange) prepare(name string) string {
+func (x *scramServer) prepare(name string) string {
 	client, err := x.hash.NewClient(name, "", "")
 	if err != nil {
 		return name

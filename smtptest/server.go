@@ -154,17 +154,6 @@ func (s *Server) Messages() []Message {
 	return all
 }
 
-// clone copies the envelope; Data stays shared.
-func (m Message) clone() Message {
-	m.Params = slices.Clone(m.Params)
-	m.To = slices.Clone(m.To)
-	m.RcptParams = slices.Clone(m.RcptParams)
-	for i, p := range m.RcptParams {
-		m.RcptParams[i] = slices.Clone(p)
-	}
-	return m
-}
-
 // Transcript returns what was said so far, sessions interleaved as it
 // happened: "C: " and "S: " and a line each, "C: <4096 octets>" for a message
 // or a chunk, "S> " and a quoted string for Answer.Raw, "-- TLS" where TLS

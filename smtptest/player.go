@@ -1,0 +1,192 @@
+package smtptest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// maxReported bounds how much of what a client sent a report quotes.
+const maxReported = 200
+
+// errPlay is what all I/O gives after a report.
+var errPlay = errors.New("smtptest: the script of Play was left")
+
+// player is the client's end of a scripted connection. There is no other end:
+// each Write takes the script further, and what the server sends next is queued
+// for the client at once.
+type player struct {
+	t    testing.TB
+	conn *memConn // its in carries what the server sends; its out only deadlines and errors
+
+	mu       sync.Mutex
+	steps    []step
+	at       int  // the step the client has to take
+	done     int  // octets of it that came
+	silent   bool // stall was reached: the client may wait
+	finished bool // the test is over: nothing can be reported any more
+	failed   bool
+	sent     int64 // octets queued for the client
+	due      int64 // how many of them it must have read before it writes
+	read     int64
+}
+
+// advance takes the server's steps up to the next one of the client.
+func (p *player) advance() {
+	in, out := p.conn.in, p.conn.out
+	for ; p.at < len(p.steps); p.at++ {
+		switch st := &p.steps[p.at]; st.kind {
+		case stepSend:
+			if st.due > 0 {
+				p.due = p.sent + int64(st.due)
+			}
+			p.sent += int64(len(st.data))
+			for _, segment := range st.segments {
+				// The stream has no limit, and after its end the client is gone.
+				_, _ = in.put(segment)
+			}
+		case stepStall:
+			p.silent = true
+		case stepClose:
+			p.silent = true
+			in.end(io.EOF, io.ErrClosedPipe)
+			if !p.expectsMore() {
+				out.leave()
+			}
+		case stepReset:
+			p.silent = true
+			in.end(errReset(), io.ErrClosedPipe)
+			out.leave()
+		default:
+			p.done = 0
+			return
+		}
+	}
+}
+
+// expectsMore says whether the client still has to send something.
+func (p *player) expectsMore() bool {
+	for _, st := range p.steps[p.at:] {
+		if st.kind == stepExpect || st.kind == stepAny {
+			return true
+		}
+	}
+	return false
+}
+
+// fail reports the first mistake and makes all I/O fail, also a Read that
+// waits. It needs mu.
+func (p *player) fail(format string, args ...any) {
+	p.t.Helper()
+	if p.failed {
+		return
+	}
+	p.failed = true
+	if !p.finished {
+		p.t.Errorf("smtptest.Play: "+format, args...)
+	}
+	p.conn.in.end(errPlay, errPlay)
+	p.conn.out.end(errPlay, errPlay)
+}
+
+// finish is run when the test has ended.
+func (p *player) finish() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at < len(p.steps) {
+		st := p.steps[p.at]
+		p.fail("the script stopped at line %d: %s%s", st.line, st.source, p.progress())
+	}
+	p.finished = true
+}
+
+// progress says how much of the current step came.
+func (p *player) progress() string {
+	st := p.steps[p.at]
+	switch {
+	case p.done == 0:
+		return ""
+	case st.kind == stepExpect:
+		return " (so far " + quote(st.data[:p.done]) + ")"
+	}
+	return " (so far some octets)"
+}
+
+// take matches the front of b with the current step and returns how many octets
+// it took.
+func (p *player) take(b []byte) int {
+	p.t.Helper()
+	if p.at == len(p.steps) {
+		if p.silent {
+			return len(b)
+		}
+		p.fail("the client sent %s after the end of the script", quote(b))
+		return 0
+	}
+	st := &p.steps[p.at]
+	n := 0
+	switch {
+	case st.kind == stepEOF:
+		p.fail("line %d: the client sent %s where it must close", st.line, quote(b))
+		return 0
+	case p.read < p.due:
+		p.fail("line %d: the client sent %s too early: it had not read what the server says before %s",
+			st.line, quote(b), st.source)
+		return 0
+	case st.kind == stepAny:
+		n = min(len(b), st.count-p.done)
+		p.done += n
+		if p.done == st.count {
+			p.at++
+			p.advance()
+		}
+		return n
+	}
+	want := st.data[p.done:]
+	n = min(len(want), len(b))
+	if !bytes.Equal(b[:n], want[:n]) {
+		got := append(bytes.Clone(st.data[:p.done]), firstLine(b)...)
+		p.fail("line %d: expected %s, got %s", st.line, quote(st.data), quote(got))
+		return 0
+	}
+	if p.done += n; p.done == len(st.data) {
+		p.at++
+		p.advance()
+	}
+	return n
+}
+
+// reportWait says what the client should do instead of waiting.
+func (p *player) reportWait() {
+	p.t.Helper()
+	if p.at == len(p.steps) {
+		p.fail("the client waits for more than the script has; let it end in stall or close if it may")
+		return
+	}
+	st := &p.steps[p.at]
+	if st.kind == stepEOF {
+		p.fail("line %d: the client waits where it must close", st.line)
+		return
+	}
+	p.fail("line %d: the client waits where it must send: %s%s", st.line, st.source, p.progress())
+}
+
+// firstLine is b up to its first LF.
+func firstLine(b []byte) []byte {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return b[:i+1]
+	}
+	return b
+}
+
+// quote shows octets, the first of them if there are many.
+func quote(b []byte) string {
+	if len(b) > maxReported {
+		return strconv.QuoteToASCII(string(b[:maxReported])) + "..."
+	}
+	return strconv.QuoteToASCII(string(b))
+}

@@ -69,8 +69,9 @@
 // C lines that follow each other must be sent before the client reads: a client
 // that waits in between, a lockstep where a flight is demanded, is reported. So
 // is one that sends what stands behind an S line before it has read that line
-// to its end. A read with a deadline of less than 10 ms is a look at whether
-// something is there and may come at any time.
+// to its end. A client may look at any time whether something is there: with the
+// method InputWaiting of the connection, or with a read whose deadline is less than
+// 10 ms away.
 //
 // # Fault
 //

@@ -131,6 +131,25 @@ func (c *FaultConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// InputWaiting says whether Read would return at once with octets, io.EOF or an
+// error. It does not wait, takes nothing, and ignores deadlines: a connection that
+// stalls has nothing to read. It is true after Close and at a limit, unless Mode is
+// Stall. Otherwise it asks the connection that Wrap was given, if that has this
+// method, and is false if it has not.
+func (c *FaultConn) InputWaiting() bool {
+	c.mu.Lock()
+	closed, failed := c.closed, c.failed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return true
+	case failed:
+		return c.fault.Mode != Stall
+	}
+	nc, ok := c.nc.(interface{ InputWaiting() bool })
+	return ok && nc.InputWaiting()
+}
+
 // Write writes up to the limit.
 func (c *FaultConn) Write(b []byte) (int, error) {
 	c.mu.Lock()

@@ -45,6 +45,10 @@ func (c *memConn) Read(p []byte) (int, error) {
 	return n, opError("read", err)
 }
 
+// InputWaiting says whether there is something to read: octets, the end of the input,
+// or an error. It does not wait, takes nothing, and ignores deadlines.
+func (c *memConn) InputWaiting() bool { return c.in.readable() }
+
 func (c *memConn) Write(p []byte) (int, error) {
 	n, err := c.out.put(p)
 	return n, opError("write", err)

@@ -18,6 +18,8 @@ import (
 // the client in the test or in a Cleanup registered after Play. Mistakes are
 // reported with t.Errorf only, so connections may be used, and Play may be
 // called, on any goroutine.
+//
+// The connection has the method InputWaiting, as that of Server.Pipe has.
 func Play(t testing.TB, script string) net.Conn {
 	t.Helper()
 	client, _ := newPipe(0)
@@ -72,6 +74,11 @@ func (p *player) Read(b []byte) (int, error) {
 	}
 	return n, opError("read", err)
 }
+
+// InputWaiting says whether there is something to read: octets that the script sent,
+// the end of the input, or an error. It does not wait, takes nothing, and ignores
+// deadlines. It is never a mistake of the client.
+func (p *player) InputWaiting() bool { return p.conn.InputWaiting() }
 
 // lookTime tells a look from a wait: a read with a deadline this near, or past,
 // asks whether something is there and is no mistake of the client.

@@ -96,6 +96,11 @@ func (s *Server) acceptAll() {
 // testing/synctest. One Read never returns octets of two Writes. A write blocks
 // while 1 MiB is unread. With ImplicitTLS the client has to start TLS on it.
 // After Close the session is one that was hung up.
+//
+// The connection has a method InputWaiting() bool, which says whether a Read would
+// return at once with octets, io.EOF or an error. It does not wait, takes nothing,
+// and ignores deadlines. So a client can look for input that it did not ask for,
+// as it can with MSG_PEEK on a socket.
 func (s *Server) Pipe() net.Conn {
 	client, server := newPipe(pipeLimit)
 	s.start(server)

@@ -61,8 +61,18 @@ func (s *stream) get(p []byte) (int, error) {
 func (s *stream) waits() (bool, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.gone && !s.read.passed && len(s.segments) == 0 && s.ended == nil, s.read.at
+	return !s.read.passed && !s.hasInput(), s.read.at
 }
+
+// readable says whether a read would return at once if it had no deadline.
+func (s *stream) readable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hasInput()
+}
+
+// hasInput says whether there are octets, an end or an error to read. It needs mu.
+func (s *stream) hasInput() bool { return s.gone || len(s.segments) > 0 || s.ended != nil }
 
 // put writes p, in one segment unless the limit forces more.
 func (s *stream) put(p []byte) (int, error) {

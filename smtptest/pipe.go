@@ -50,7 +50,8 @@ func (c *memConn) Read(p []byte) (int, error) {
 func (c *memConn) InputWaiting() bool { return c.in.readable() }
 
 func (c *memConn) Write(p []byte) (int, error) {
-	n, err := c.out.put(p)
+	_, known, _ := c.in.count()
+	n, err := c.out.put(p, known)
 	return n, opError("write", err)
 }
 

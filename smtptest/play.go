@@ -45,7 +45,7 @@ func (p *player) Write(b []byte) (int, error) {
 		return 0, opError("write", errPlay)
 	}
 	// Nothing is queued: this asks for deadline, Close and a server that left.
-	if _, err := p.conn.out.put(nil); err != nil {
+	if _, err := p.conn.out.put(nil, 0); err != nil {
 		return 0, opError("write", err)
 	}
 	n := 0

@@ -46,7 +46,7 @@ func (p *player) advance() {
 			p.sent += int64(len(st.data))
 			for _, segment := range st.segments {
 				// The stream has no limit, and after its end the client is gone.
-				_, _ = in.put(segment)
+				_, _ = in.put(segment, 0)
 			}
 		case stepStall:
 			p.silent = true

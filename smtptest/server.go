@@ -169,12 +169,14 @@ func (s *Server) Transcript() []string {
 	return slices.Clone(s.transcript)
 }
 
-// RoundTrips returns how often the client kept the server waiting: how often
-// the server, having answered everything it had been sent, sent its replies off
-// and had to wait for the next command, message or SASL response. It keeps
-// replies back while input is left, as RFC 2920, 3.2 allows, so a client that
-// sends its commands together is seen to do so. The greeting is one round trip,
-// a reply to QUIT is none, and neither is a TLS handshake.
+// RoundTrips returns how often the server had to wait for the client after having
+// said something: for the next command, message or SASL response. The server keeps
+// replies back while input is left, as RFC 2920, 3.2 allows, so commands that the
+// client sends together are one round trip. Over a Pipe that is so even if they come
+// in several writes: a wait does not count any more when the client goes on without
+// having read what the server said. Over a socket the server cannot know that, and
+// such commands may count more than once. The greeting is one round trip, a reply to
+// QUIT is none, and neither is a TLS handshake.
 func (s *Server) RoundTrips() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,11 +241,11 @@ func (s *Server) log(format string, args ...any) {
 	s.transcript = append(s.transcript, line)
 }
 
-// countRoundTrip is called where a session begins to wait for its client.
-func (s *Server) countRoundTrip() {
+// countRoundTrips adds n to what RoundTrips returns.
+func (s *Server) countRoundTrips(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.roundTrips++
+	s.roundTrips += n
 }
 
 // record keeps an accepted message.

@@ -47,6 +47,8 @@ type session struct {
 	lines  syntax.LineCheck
 	msg    Message
 
+	turn turn
+
 	over  bool // leave the command loop
 	lost  bool // the client is gone: nothing to send or swallow
 	reset bool // end with a RST
@@ -59,6 +61,7 @@ func newSession(srv *Server, raw net.Conn, id int) *session {
 		Hostname:   srv.config.Hostname,
 		Mechanisms: srv.config.Mechanisms,
 	}
+	s.turn.pipe, _ = raw.(*memConn)
 	s.attach(raw)
 	s.endTransaction()
 	return s
@@ -78,7 +81,11 @@ type source struct{ s *session }
 
 func (src source) Read(p []byte) (int, error) {
 	src.s.flush()
-	return src.s.nc.Read(p)
+	n, err := src.s.nc.Read(p)
+	if n > 0 && src.s.turn.hear() {
+		src.s.srv.countRoundTrips(-1)
+	}
+	return n, err
 }
 
 // flush sends what is kept back. That it failed does not matter: the client may
@@ -175,11 +182,11 @@ func (s *session) hangUp() {
 	}
 }
 
-// await counts a round trip if the session is about to wait for the client with
-// all of its input answered.
+// await counts a round trip if the session is about to wait for the client and has
+// answered all of its input.
 func (s *session) await() {
-	if s.r.Buffered() == 0 && s.in.Buffered() == 0 && s.w.Buffered() > 0 {
-		s.srv.countRoundTrip()
+	if s.r.Buffered() == 0 && s.in.Buffered() == 0 && s.turn.wait() {
+		s.srv.countRoundTrips(1)
 	}
 }
 
@@ -263,6 +270,9 @@ func (s *session) send(a *Answer) {
 		case <-s.srv.done:
 			s.over = true
 		}
+	}
+	if a.Reply != "" || len(a.Raw) > 0 {
+		s.turn.speak()
 	}
 	if a.Reply != "" {
 		for line := range strings.SplitSeq(a.Reply, "\n") {

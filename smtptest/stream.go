@@ -1,6 +1,7 @@
 package smtptest
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"sync"
@@ -14,14 +15,23 @@ type stream struct {
 	wake  sync.Cond
 	limit int // octets held before the writer blocks; 0 is no limit
 
-	segments [][]byte
-	size     int
+	segments []segment
+	size     int   // octets in segments
+	written  int64 // octets in all
+	taken    int64 // how many of them were read
+	known    int64 // known of the segment that was read last
 	ended    error // what a read gives once the segments are read; nil: more may come
 	refused  error // what a write gives; nil: the reader is there
 	gone     bool  // the reader closed its end
 	writing  bool  // a write is under way; another one waits for it
 
 	read, write deadline
+}
+
+// segment is what one write wrote and no read took yet.
+type segment struct {
+	octets []byte
+	known  int64 // how many octets of the other direction the writer had read
 }
 
 func newStream(limit int) *stream {
@@ -41,11 +51,14 @@ func (s *stream) get(p []byte) (int, error) {
 		case s.read.passed:
 			return 0, os.ErrDeadlineExceeded
 		case len(s.segments) > 0:
-			n := copy(p, s.segments[0])
-			if s.segments[0] = s.segments[0][n:]; len(s.segments[0]) == 0 {
+			first := &s.segments[0]
+			n := copy(p, first.octets)
+			s.known = first.known
+			if first.octets = first.octets[n:]; len(first.octets) == 0 {
 				s.segments = s.segments[1:]
 			}
 			s.size -= n
+			s.taken += int64(n)
 			s.wake.Broadcast()
 			return n, nil
 		case s.ended != nil:
@@ -74,8 +87,18 @@ func (s *stream) readable() bool {
 // hasInput says whether there are octets, an end or an error to read. It needs mu.
 func (s *stream) hasInput() bool { return s.gone || len(s.segments) > 0 || s.ended != nil }
 
-// put writes p, in one segment unless the limit forces more.
-func (s *stream) put(p []byte) (int, error) {
+// count returns how many octets were written so far, how many of them were read,
+// and how many octets of the other direction the writer had read when it wrote what
+// was read last.
+func (s *stream) count() (written, taken, known int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written, s.taken, s.known
+}
+
+// put writes p, in one segment unless the limit forces more. known is that of the
+// segment.
+func (s *stream) put(p []byte, known int64) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.writing {
@@ -104,8 +127,9 @@ func (s *stream) put(p []byte) (int, error) {
 			s.wake.Wait()
 			continue
 		}
-		s.segments = append(s.segments, append([]byte(nil), p[n:n+room]...))
+		s.segments = append(s.segments, segment{bytes.Clone(p[n : n+room]), known})
 		s.size += room
+		s.written += int64(room)
 		n += room
 		s.wake.Broadcast()
 		if n == len(p) {

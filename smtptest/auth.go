@@ -9,7 +9,7 @@ import (
 	"github.com/fe022423/submission/smtptest/internal/saslserver"
 )
 
-// auth obeys AUTH (RFC 4954, 4).
+// auth answers AUTH (RFC 4954, 4) and runs the exchange.
 func (s *session) auth(line, arg string) {
 	mechanism, initial, hasInitial := strings.Cut(arg, " ")
 	mechanism = strings.ToUpper(mechanism)
@@ -38,7 +38,7 @@ func (s *session) auth(line, arg string) {
 	}
 }
 
-// judgeAuth returns why no exchange can begin, or "".
+// judgeAuth returns the reply if no exchange can begin, or "".
 func (s *session) judgeAuth(mechanism string, ex saslserver.Exchange) string {
 	_, offered := s.offered["AUTH"]
 	listed := func(m string) bool { return strings.EqualFold(m, mechanism) }
@@ -59,9 +59,9 @@ func (s *session) judgeAuth(mechanism string, ex saslserver.Exchange) string {
 	return ""
 }
 
-// converse reads responses until the exchange has ended. The Hook sees each
-// line first; what it answers the mechanism never sees. ex is nil when the Hook
-// began the exchange and so has to carry it on.
+// converse reads responses until the exchange has ended. The Hook sees each line
+// first; the mechanism does not see a line that the Hook answers. ex is nil if the
+// Hook began the exchange: then the Hook has to answer all of it.
 func (s *session) converse(ex saslserver.Exchange) {
 	for {
 		line, ok := s.readLine()
@@ -85,7 +85,7 @@ func (s *session) converse(ex saslserver.Exchange) {
 	}
 }
 
-// respond gives the server's own answer to a response line.
+// respond sends the server's own answer to a response line.
 func (s *session) respond(ex saslserver.Exchange, line string) *Answer {
 	refusal := ""
 	response, ok := decodeResponse(line)
@@ -106,7 +106,7 @@ func (s *session) respond(ex saslserver.Exchange, line string) *Answer {
 	return a
 }
 
-// step gives response to the mechanism and sends what comes of it.
+// step gives response to the mechanism and sends the result.
 func (s *session) step(ex saslserver.Exchange, response []byte) *Answer {
 	challenge, done, err := ex.Next(response)
 	a := &Answer{}
@@ -124,7 +124,7 @@ func (s *session) step(ex saslserver.Exchange, response []byte) *Answer {
 	return a
 }
 
-// sendAuth sends an answer of an exchange; 235 authenticates.
+// sendAuth sends an answer in an exchange. 235 authenticates the client.
 func (s *session) sendAuth(a *Answer, ex saslserver.Exchange) {
 	if strings.HasPrefix(a.Reply, "235") {
 		s.authenticated = true
@@ -136,13 +136,13 @@ func (s *session) sendAuth(a *Answer, ex saslserver.Exchange) {
 	s.send(a)
 }
 
-// challenged says whether the client has to go on after a.
+// challenged says whether the client has to respond to a.
 func (s *session) challenged(a *Answer) bool {
 	return !s.over && strings.HasPrefix(a.Reply, "3")
 }
 
-// decodeResponse reads strict base64; "=" is the empty initial response. It
-// never returns a nil slice with ok.
+// decodeResponse decodes strict base64. "=" is the empty initial response. If it is ok,
+// the response is not nil.
 func decodeResponse(line string) (response []byte, ok bool) {
 	if line == "=" {
 		return []byte{}, true

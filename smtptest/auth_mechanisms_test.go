@@ -75,7 +75,8 @@ func TestOffers(t *testing.T) {
 	}
 }
 
-// TestNotOffered: what is not offered is not spoken, though it is listed.
+// TestNotOffered: the server refuses a mechanism that it does not offer, even if the
+// Config lists it.
 func TestNotOffered(t *testing.T) {
 	s := newServer(t, &Config{Accounts: map[string]string{"user": "secret"}, Mechanisms: spoken})
 	c := piped(t, s)
@@ -84,8 +85,8 @@ func TestNotOffered(t *testing.T) {
 	dialogue(c, "> EHLO x", "< 250", "> AUTH EXTERNAL =", "< 504 5.5.4", "> AUTH SCRAM-SHA-256-PLUS", "< 334")
 }
 
-// TestAskedForResponse: where the client speaks first, the server asks it to if
-// it did not.
+// TestAskedForResponse: if the client has to speak first and did not, the server asks for
+// a response.
 func TestAskedForResponse(t *testing.T) {
 	own, _ := newCertificate(t, "client", x509.ExtKeyUsageClientAuth, 0)
 	s := newServer(t, &Config{Accounts: map[string]string{"user": "secret"}, Mechanisms: spoken})
@@ -97,7 +98,7 @@ func TestAskedForResponse(t *testing.T) {
 		if serverFirst := m == "LOGIN" || m == "DIGEST-MD5" || m == "CRAM-MD5"; serverFirst != (challenge != "") {
 			t.Errorf("%s: challenge %q", m, challenge)
 		}
-		// An empty response is one, and it does not make the server ask again.
+		// An empty response is a response: the server does not ask again.
 		want := map[string]string{"LOGIN": "334", "EXTERNAL": "235", "ANONYMOUS": "235"}[m]
 		if want == "" {
 			want = "501 5.5.2"

@@ -40,7 +40,7 @@ func TestAuth(t *testing.T) {
 		"long initial response": {[]string{"> AUTH PLAIN " + strings.Repeat("A", 12288), "< 500"}, ""},
 		"in a transaction":      {[]string{"> MAIL FROM:<a@b>", "< 250", "> AUTH PLAIN", "< 503", "> RSET", "< 250"}, ""},
 		"DIGEST-MD5 initial":    {[]string{"> AUTH DIGEST-MD5 QQ==", "< 501"}, ""},
-		"DIGEST-MD5 rubbish":    {[]string{"> AUTH DIGEST-MD5", "< 334", "> QQ==", "< 501"}, ""},
+		"DIGEST-MD5 nonsense":   {[]string{"> AUTH DIGEST-MD5", "< 334", "> QQ==", "< 501"}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

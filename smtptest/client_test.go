@@ -28,7 +28,7 @@ func over(t *testing.T, nc net.Conn) *client {
 	return c
 }
 
-// piped returns a client with a session of its own that said EHLO.
+// piped returns a client with a new session that has said EHLO.
 func piped(t *testing.T, s *Server) *client {
 	t.Helper()
 	c := over(t, s.Pipe())
@@ -78,7 +78,7 @@ func (c *client) do(line, prefix string) string {
 	return c.want(prefix)
 }
 
-// ended wants the server to have hung up.
+// ended checks that the server has hung up.
 func (c *client) ended() {
 	c.t.Helper()
 	if b, err := c.r.ReadByte(); err == nil {
@@ -86,7 +86,7 @@ func (c *client) ended() {
 	}
 }
 
-// startTLS sends STARTTLS and goes on under TLS.
+// startTLS sends STARTTLS and continues under TLS.
 func (c *client) startTLS(s *Server) {
 	c.t.Helper()
 	c.do("STARTTLS", "220")
@@ -115,7 +115,7 @@ func dial(t *testing.T, s *Server) net.Conn {
 	return nc
 }
 
-// secure goes on under TLS, after STARTTLS if the server wants that. The
+// secure continues under TLS, after STARTTLS if the server wants that. The
 // client trusts the server's own certificate unless cfg trusts another one.
 func (c *client) secure(s *Server, cfg *tls.Config) *tls.Conn {
 	c.t.Helper()
@@ -138,7 +138,7 @@ func (c *client) secure(s *Server, cfg *tls.Config) *tls.Conn {
 	return nc
 }
 
-// challenge sends a line and decodes the challenge it is answered with.
+// challenge sends a line and decodes the challenge that answers it.
 func (c *client) challenge(line string) string {
 	c.t.Helper()
 	challenge, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.do(line, "334 "), "334 "))

@@ -34,8 +34,8 @@ func bound(t *testing.T, s *Server, cfg *tls.Config) (c *client, bindings []mech
 	return c, bindings
 }
 
-// TestCrossCheckBindings: what the client binds to is not what it says, or not
-// this connection.
+// TestCrossCheckBindings: the client binds to another connection, or to something other
+// than it says.
 func TestCrossCheckBindings(t *testing.T) {
 	accounts := map[string]string{"user": "pencil"}
 	servers := map[uint16]*Server{}
@@ -66,8 +66,8 @@ func TestCrossCheckBindings(t *testing.T) {
 	}
 }
 
-// TestCrossCheckStruckPlus: a client that can bind and was shown no -PLUS says
-// so, and the server knows better.
+// TestCrossCheckStruckPlus: a client that can bind and was offered no -PLUS says so,
+// and the server knows that it did offer one.
 func TestCrossCheckStruckPlus(t *testing.T) {
 	s := crossServer(t, map[string]string{"user": "pencil"}, tls.VersionTLS13)
 	for _, name := range scrams {

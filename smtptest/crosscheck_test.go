@@ -31,12 +31,12 @@ var clients = map[string]func(mechanism.Credentials) (sasl.Client, error){
 var (
 	bearers  = []string{"XOAUTH2", "OAUTHBEARER"}
 	scrams   = []string{"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"}
-	provers  = append([]string{"DIGEST-MD5"}, scrams...) // the server has to prove itself, too
+	provers  = append([]string{"DIGEST-MD5"}, scrams...) // the server has to prove itself too
 	withName = append([]string{"PLAIN", "DIGEST-MD5"}, scrams...)
 )
 
 // authenticate runs a mechanism as a client session does and returns the final
-// reply and what the mechanism says of it.
+// reply and what the mechanism says about it.
 func (c *client) authenticate(m sasl.Client) (reply string, complete error) {
 	c.t.Helper()
 	name, initial, err := m.Start()
@@ -129,8 +129,8 @@ func TestCrossCheck(t *testing.T) {
 	}
 }
 
-// checkRefused: the reply is 535, and where the mechanism has more to say of a
-// refusal than the reply, it does.
+// checkRefused checks that the reply is 535, and that a mechanism which can say more
+// about a refusal does so.
 func checkRefused(t *testing.T, name, reply string, complete error) {
 	t.Helper()
 	if !strings.HasPrefix(reply, "535 5.7.8") {
@@ -145,8 +145,8 @@ func checkRefused(t *testing.T, name, reply string, complete error) {
 	}
 }
 
-// TestCrossCheckNames: names and passwords beyond the plain ones. A mechanism is
-// left out where its client refuses the credentials, which the table knows.
+// TestCrossCheckNames uses unusual names and passwords. The table knows which client
+// refuses which credentials.
 func TestCrossCheckNames(t *testing.T) {
 	accounts := map[string]string{
 		"user@example.com": "pass word", "a,b=c": "x,y=z", `q"\u`: `p"\w`, "josé": "sécret", "日本": "語", "IX": "roman",
@@ -184,8 +184,8 @@ func TestCrossCheckNames(t *testing.T) {
 	}
 }
 
-// TestCrossCheckIdentity: an authorization identity goes along where the
-// mechanism has a place for it, and the server checks it.
+// TestCrossCheckIdentity: a mechanism sends the authorization identity if it has a place
+// for it, and the server checks it.
 func TestCrossCheckIdentity(t *testing.T) {
 	accounts := map[string]string{"user": "pencil", "other,one=1": "x"}
 	s := crossServer(t, accounts, tls.VersionTLS13)
@@ -207,7 +207,7 @@ func TestCrossCheckIdentity(t *testing.T) {
 	}
 }
 
-// TestCrossCheckNTLMDomain: the domain goes along, given either way.
+// TestCrossCheckNTLMDomain sends the domain, given as Domain or in the user name.
 func TestCrossCheckNTLMDomain(t *testing.T) {
 	s := crossServer(t, map[string]string{`CORP\user`: "one", "user": "two"}, 0)
 	for _, tt := range []struct{ user, domain, password, want string }{

@@ -21,7 +21,7 @@ func (s *session) judgeMail(arg string) verdict {
 	case s.srv.config.RequireAuth && !s.authenticated:
 		v.reply = s.reply(530, "5.7.0", "authentication required")
 	case s.open:
-		v.reply = s.reply(503, "5.5.1", "a transaction is under way")
+		v.reply = s.reply(503, "5.5.1", "a transaction has begun")
 	case !ok:
 		v.reply = s.reply(501, "5.5.4", "syntax: MAIL FROM:<address> [parameters]")
 	case path != "" && !syntax.ValidMailbox(path):
@@ -38,7 +38,8 @@ func (s *session) judgeMail(arg string) verdict {
 	return v
 }
 
-// checkMail checks what the parameters say of the message; "" is fine.
+// checkMail checks what the parameters say about the message. It returns the reply if
+// they are refused, or "".
 func (s *session) checkMail(path string, params []string) string {
 	if !syntax.IsASCII(path) && !syntax.HasParameter(params, "SMTPUTF8") {
 		return s.reply(553, "5.6.7", "SMTPUTF8 needed")
@@ -51,7 +52,7 @@ func (s *session) checkMail(path string, params []string) string {
 		}
 	}
 	if size, ok := syntax.ParameterValue(params, "SIZE"); ok && s.sizeLimit() > 0 {
-		// A number that does not even fit is larger than any limit.
+		// A number that does not fit into an int64 is larger than any limit.
 		if n, err := strconv.ParseInt(size, 10, 64); err != nil || n > s.sizeLimit() {
 			return s.reply(552, "5.3.4", "message too large")
 		}
@@ -70,7 +71,7 @@ func (s *session) judgeRcpt(arg string) verdict {
 	case !s.open:
 		v.reply = s.reply(503, "5.5.1", "MAIL first")
 	case s.chunks != noChunks:
-		v.reply = s.reply(503, "5.5.1", "BDAT was begun")
+		v.reply = s.reply(503, "5.5.1", "BDAT has begun")
 	case !ok:
 		v.reply = s.reply(501, "5.5.4", "syntax: RCPT TO:<address> [parameters]")
 	case !syntax.ValidMailbox(path) && !strings.EqualFold(path, "Postmaster"):
@@ -92,7 +93,7 @@ func (s *session) endTransaction() {
 	s.msg = Message{Session: s.id, TLS: s.encrypted, Auth: s.user}
 }
 
-// sizeLimit is the SIZE that was offered, 0 for none (RFC 1870, 3).
+// sizeLimit returns the SIZE that was offered, 0 for none (RFC 1870, 3).
 func (s *session) sizeLimit() int64 {
 	n, err := strconv.ParseInt(s.offered["SIZE"], 10, 64)
 	if err != nil {

@@ -163,7 +163,7 @@ func TestInputWaitingUnknown(t *testing.T) {
 	}
 }
 
-// TestInputWaitingMeanwhile has a Read under way.
+// TestInputWaitingMeanwhile has a Read running.
 func TestInputWaitingMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newPipe(pipeLimit)

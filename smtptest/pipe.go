@@ -18,9 +18,9 @@ type pipeAddr struct{}
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
 
-// memConn is one end of an in-memory connection, buffered both ways. It blocks
-// on conditions only and makes its timers as they are needed, so that it can be
-// used in a testing/synctest bubble.
+// memConn is one end of an in-memory connection, buffered in both directions. It can
+// be used in a testing/synctest bubble: it waits on conditions only, and makes its
+// timers when they are needed.
 type memConn struct{ in, out *stream }
 
 // newPipe returns the two ends of a connection.
@@ -32,7 +32,7 @@ func newPipe(limit int) (client, server *memConn) {
 func errReset() error      { return os.NewSyscallError("read", syscall.ECONNRESET) }
 func errBrokenPipe() error { return os.NewSyscallError("write", syscall.EPIPE) }
 
-// opError dresses err as what a network connection gives.
+// opError wraps err as a network connection does.
 func opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
@@ -55,23 +55,23 @@ func (c *memConn) Write(p []byte) (int, error) {
 	return n, opError("write", err)
 }
 
-// Close ends both directions; it never fails.
+// Close closes both directions. It never fails.
 func (c *memConn) Close() error {
-	c.out.end(io.EOF, net.ErrClosed)
-	c.in.leave()
+	c.out.closeWriter(io.EOF, net.ErrClosed)
+	c.in.closeReader()
 	return nil
 }
 
-// CloseWrite ends the direction to the peer, which reads EOF.
+// CloseWrite closes the direction to the peer, which reads EOF.
 func (c *memConn) CloseWrite() error {
-	c.out.end(io.EOF, net.ErrClosed)
+	c.out.closeWriter(io.EOF, net.ErrClosed)
 	return nil
 }
 
 // reset is Close, but the peer reads ECONNRESET.
 func (c *memConn) reset() {
-	c.out.end(errReset(), net.ErrClosed)
-	c.in.leave()
+	c.out.closeWriter(errReset(), net.ErrClosed)
+	c.in.closeReader()
 }
 
 func (c *memConn) LocalAddr() net.Addr  { return pipeAddr{} }

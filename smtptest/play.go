@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// Play returns the client's end of a connection to a server that follows a
-// script. The server expects exactly what the script says, octet by octet, and
-// a client that does anything else makes the test fail with a report that names
-// the line; from then on all of its I/O fails, so that it does not hang. The
-// package comment explains scripts.
+// Play returns the client's end of a connection to a server that follows a script.
+// The package comment explains scripts. The server expects exactly what the script
+// says, byte by byte. If the client does anything else, the test fails with a report
+// that names the line of the script. After a report all I/O on the connection fails,
+// so that the client does not hang.
 //
-// Play starts no goroutine and keeps no time of its own: it works in a
-// testing/synctest bubble as well as outside. When the test ends, a script that
-// was not played to its end is reported. That is done by t.Cleanup, so close
-// the client in the test or in a Cleanup registered after Play. Mistakes are
-// reported with t.Errorf only, so connections may be used, and Play may be
-// called, on any goroutine.
+// Play starts no goroutine, and works inside and outside a testing/synctest bubble.
+// When the test ends, a script that was not played to its end is reported. That is
+// done by t.Cleanup, so close the client in the test, or in a Cleanup that is
+// registered after Play. Mistakes are reported with t.Errorf only, so any goroutine
+// may call Play and use the connection.
 //
-// The connection has the method InputWaiting, as that of Server.Pipe has.
+// The connection has a method InputWaiting() bool, which says whether a Read would
+// return at once with bytes, io.EOF or an error. It does not wait, takes nothing,
+// ignores deadlines, and is never a mistake of the client.
 func Play(t testing.TB, script string) net.Conn {
 	t.Helper()
 	client, _ := newPipe(0)
@@ -36,7 +37,7 @@ func Play(t testing.TB, script string) net.Conn {
 	return p
 }
 
-// Write takes the script further by the octets of b.
+// Write plays the script on with the octets of b.
 func (p *player) Write(b []byte) (int, error) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -44,13 +45,14 @@ func (p *player) Write(b []byte) (int, error) {
 	if p.failed {
 		return 0, opError("write", errPlay)
 	}
-	// Nothing is queued: this asks for deadline, Close and a server that left.
+	// This writes nothing; it returns the error of a deadline, a Close or a server
+	// that hung up.
 	if _, err := p.conn.out.put(nil, 0); err != nil {
 		return 0, opError("write", err)
 	}
 	n := 0
 	for n < len(b) && !p.failed {
-		n += p.take(b[n:])
+		n += p.matchStep(b[n:])
 	}
 	if p.failed {
 		return 0, opError("write", errPlay)
@@ -58,8 +60,8 @@ func (p *player) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Read reads what the server sent. A client that would wait for what the server
-// sends only after more of its own octets is reported.
+// Read reads what the server sent. It reports a client that waits though the script
+// wants it to send more first.
 func (p *player) Read(b []byte) (int, error) {
 	p.t.Helper()
 	if err := p.checkRead(); err != nil {
@@ -75,20 +77,21 @@ func (p *player) Read(b []byte) (int, error) {
 	return n, opError("read", err)
 }
 
-// InputWaiting says whether there is something to read: octets that the script sent,
-// the end of the input, or an error. It does not wait, takes nothing, and ignores
-// deadlines. It is never a mistake of the client.
+// InputWaiting says whether there is something to read: octets that the server sent,
+// the end of the input, or an error. The script does not notice it.
 func (p *player) InputWaiting() bool { return p.conn.InputWaiting() }
 
-// lookTime tells a look from a wait: a read with a deadline this near, or past,
-// asks whether something is there and is no mistake of the client.
+// lookTime distinguishes a look from a wait. A read whose deadline is nearer than this,
+// or has passed, only looks whether something is there: that is not a mistake of the
+// client.
 const lookTime = 10 * time.Millisecond
 
+// checkRead reports a read that would wait and must not.
 func (p *player) checkRead() error {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	waits, deadline := p.conn.in.waits()
+	waits, deadline := p.conn.in.readWaits()
 	look := !deadline.IsZero() && time.Until(deadline) < lookTime
 	if waits && !look && !p.silent {
 		p.reportWait()
@@ -99,7 +102,7 @@ func (p *player) checkRead() error {
 	return nil
 }
 
-// Close ends the connection. It takes the script past eof.
+// Close closes the connection, which is what eof in a script waits for.
 func (p *player) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

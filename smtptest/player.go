@@ -12,29 +12,28 @@ import (
 // maxReported bounds how much of what a client sent a report quotes.
 const maxReported = 200
 
-// errPlay is what all I/O gives after a report.
-var errPlay = errors.New("smtptest: the script of Play was left")
+// errPlay is the error of all I/O after a report.
+var errPlay = errors.New("smtptest: the client did not follow the script of Play")
 
-// player is the client's end of a scripted connection. There is no other end:
-// each Write takes the script further, and what the server sends next is queued
-// for the client at once.
+// player is the client's end of a scripted connection. There is no other end: each
+// Write plays the script on, and queues at once what the server sends next.
 type player struct {
 	t    testing.TB
-	conn *memConn // its in carries what the server sends; its out only deadlines and errors
+	conn *memConn // in holds what the server sends; out holds only deadlines and errors
 
 	mu       sync.Mutex
 	steps    []step
 	at       int  // the step the client has to take
-	done     int  // octets of it that came
-	silent   bool // stall was reached: the client may wait
-	finished bool // the test is over: nothing can be reported any more
+	done     int  // octets of it that the client sent
+	silent   bool // the server says nothing any more: the client may wait
+	finished bool // the test has ended: nothing can be reported any more
 	failed   bool
 	sent     int64 // octets queued for the client
-	due      int64 // how many of them it must have read before it writes
-	read     int64
+	due      int64 // how many of them the client must read before it writes
+	read     int64 // how many of them the client has read
 }
 
-// advance takes the server's steps up to the next one of the client.
+// advance does the server's steps up to the client's next one.
 func (p *player) advance() {
 	in, out := p.conn.in, p.conn.out
 	for ; p.at < len(p.steps); p.at++ {
@@ -45,21 +44,21 @@ func (p *player) advance() {
 			}
 			p.sent += int64(len(st.data))
 			for _, segment := range st.segments {
-				// The stream has no limit, and after its end the client is gone.
+				// The stream has no limit; if it is closed, the client is gone.
 				_, _ = in.put(segment, 0)
 			}
 		case stepStall:
 			p.silent = true
 		case stepClose:
 			p.silent = true
-			in.end(io.EOF, io.ErrClosedPipe)
+			in.closeWriter(io.EOF, io.ErrClosedPipe)
 			if !p.expectsMore() {
-				out.leave()
+				out.closeReader()
 			}
 		case stepReset:
 			p.silent = true
-			in.end(errReset(), io.ErrClosedPipe)
-			out.leave()
+			in.closeWriter(errReset(), io.ErrClosedPipe)
+			out.closeReader()
 		default:
 			p.done = 0
 			return
@@ -77,8 +76,8 @@ func (p *player) expectsMore() bool {
 	return false
 }
 
-// fail reports the first mistake and makes all I/O fail, also a Read that
-// waits. It needs mu.
+// fail reports the first mistake and makes all I/O fail, including a Read that waits.
+// It needs mu.
 func (p *player) fail(format string, args ...any) {
 	p.t.Helper()
 	if p.failed {
@@ -88,11 +87,11 @@ func (p *player) fail(format string, args ...any) {
 	if !p.finished {
 		p.t.Errorf("smtptest.Play: "+format, args...)
 	}
-	p.conn.in.end(errPlay, errPlay)
-	p.conn.out.end(errPlay, errPlay)
+	p.conn.in.closeWriter(errPlay, errPlay)
+	p.conn.out.closeWriter(errPlay, errPlay)
 }
 
-// finish is run when the test has ended.
+// finish reports, at the end of the test, a script that was not played to its end.
 func (p *player) finish() {
 	p.t.Helper()
 	p.mu.Lock()
@@ -104,7 +103,7 @@ func (p *player) finish() {
 	p.finished = true
 }
 
-// progress says how much of the current step came.
+// progress says, for a report, how much of the current step the client sent.
 func (p *player) progress() string {
 	st := p.steps[p.at]
 	switch {
@@ -116,9 +115,9 @@ func (p *player) progress() string {
 	return " (so far some octets)"
 }
 
-// take matches the front of b with the current step and returns how many octets
-// it took.
-func (p *player) take(b []byte) int {
+// matchStep compares the start of b with the current step and returns how many octets
+// belong to the step.
+func (p *player) matchStep(b []byte) int {
 	p.t.Helper()
 	if p.at == len(p.steps) {
 		if p.silent {
@@ -134,7 +133,7 @@ func (p *player) take(b []byte) int {
 		p.fail("line %d: the client sent %s where it must close", st.line, quote(b))
 		return 0
 	case p.read < p.due:
-		p.fail("line %d: the client sent %s too early: it had not read what the server says before %s",
+		p.fail("line %d: the client sent %s too early: it has not read what the server says before %s",
 			st.line, quote(b), st.source)
 		return 0
 	case st.kind == stepAny:
@@ -160,11 +159,11 @@ func (p *player) take(b []byte) int {
 	return n
 }
 
-// reportWait says what the client should do instead of waiting.
+// reportWait reports what the client must do instead of waiting.
 func (p *player) reportWait() {
 	p.t.Helper()
 	if p.at == len(p.steps) {
-		p.fail("the client waits for more than the script has; let it end in stall or close if it may")
+		p.fail("the client waits for more than the script has; if that is right, end the script with stall or close")
 		return
 	}
 	st := &p.steps[p.at]

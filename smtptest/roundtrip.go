@@ -1,15 +1,15 @@
 package smtptest
 
-// turn follows who speaks on a session, for Server.RoundTrips. A turn of the client
-// begins when it has read something that the server said in its own.
+// turn counts the round trips of a session for Server.RoundTrips. The client's turn
+// ends when it waits for what the server says.
 //
-// Over a pipe it is known what the client had read when it wrote. So commands that
-// came in two writes are one turn, however soon the server answered the first ones.
-// A socket does not tell: there each wait of the server ends a turn.
+// A pipe knows what the client had read when it wrote. So commands that come in two
+// writes belong to one turn, even if the server has answered the first ones in
+// between. A socket does not know: there each wait of the server counts.
 type turn struct {
 	pipe    *memConn // the server's end, nil for a socket
 	spoke   bool     // the server spoke since the client's turn began
-	before  int64    // octets that it had written until then
+	before  int64    // octets that the server had written before it spoke
 	waiting bool     // the server waits, and that was counted
 }
 
@@ -32,8 +32,9 @@ func (t *turn) wait() bool {
 	return counts
 }
 
-// hear is called when the server has read something. It returns whether the wait
-// that it counted was no round trip: the client had not read what the server said.
+// hear is called when the server has read something. It returns whether the last wait
+// was not a round trip after all, because the client had not read what the server
+// said.
 func (t *turn) hear() bool {
 	if !t.waiting {
 		return false

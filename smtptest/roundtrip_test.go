@@ -5,8 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// TestRoundTrips lets the server answer each write before the client goes on, so it
-// has to tell by itself what belongs together.
+// TestRoundTrips lets the server answer each write before the client continues.
 func TestRoundTrips(t *testing.T) {
 	silent := hook(map[string]Answer{"NOOP": {}})
 	tests := map[string]struct {

@@ -13,9 +13,9 @@ import (
 // defaultHostname is Config.Hostname when that is empty.
 const defaultHostname = "mail.test.example"
 
-// Server is an SMTP server on the loopback interface that accepts what is
-// correct, refuses what is not, and remembers both. Its methods may be called
-// from several goroutines at once.
+// Server is an SMTP server on the loopback interface. It accepts what is correct,
+// refuses what is not, and records both. Its methods may be called from several
+// goroutines at once.
 type Server struct {
 	config   Config
 	listener net.Listener
@@ -33,11 +33,13 @@ type Server struct {
 	transcript []string
 }
 
-// NewServer starts a server; a nil Config is the zero Config. The caller closes
-// it. Like httptest.NewServer it panics when it cannot listen on the loopback
-// interface, and for no other reason. For use in a testing/synctest bubble make
-// the server inside the bubble and connect with Pipe: it starts to accept
-// network connections, which no bubble can wait for, at the first call of Addr.
+// NewServer starts a server; a nil Config is the zero Config. The caller closes it.
+// Like httptest.NewServer it panics when it cannot listen on the loopback interface,
+// and for no other reason.
+//
+// To use it in a testing/synctest bubble, call NewServer inside the bubble and
+// connect with Pipe, not with Addr. The server starts to accept network connections
+// at the first call of Addr, and a bubble cannot wait for those.
 func NewServer(c *Config) *Server {
 	s := &Server{done: make(chan struct{}), open: map[*session]bool{}}
 	if c != nil {
@@ -91,16 +93,16 @@ func (s *Server) acceptAll() {
 	}
 }
 
-// Pipe opens a session over an in-memory connection and returns the client's
-// end of it: buffered in both directions, with deadlines, and fit for
-// testing/synctest. One Read never returns octets of two Writes. A write blocks
-// while 1 MiB is unread. With ImplicitTLS the client has to start TLS on it.
-// After Close the session is one that was hung up.
+// Pipe opens a session over an in-memory connection and returns the client's end of
+// it: buffered in both directions, with deadlines, and fit for testing/synctest. One
+// Read never returns bytes of two Writes. A Write blocks while 1 MiB is unread. With
+// ImplicitTLS the client has to start TLS on it. After Server.Close, Pipe returns a
+// connection that the server has closed.
 //
 // The connection has a method InputWaiting() bool, which says whether a Read would
-// return at once with octets, io.EOF or an error. It does not wait, takes nothing,
-// and ignores deadlines. So a client can look for input that it did not ask for,
-// as it can with MSG_PEEK on a socket.
+// return at once with bytes, io.EOF or an error. It does not wait, takes nothing, and
+// ignores deadlines. So a client can look for input that it did not ask for, as it
+// can with MSG_PEEK on a socket.
 func (s *Server) Pipe() net.Conn {
 	client, server := newPipe(pipeLimit)
 	s.start(server)
@@ -128,9 +130,9 @@ func (s *Server) start(nc net.Conn) {
 	}()
 }
 
-// Close hangs up on all sessions, stops listening and returns when every
-// goroutine of the server has ended, so it waits for a Hook that still runs.
-// Closing again does nothing. What was recorded stays readable.
+// Close hangs up on all sessions, stops listening, and waits until every goroutine of
+// the server has ended. So it waits for a Hook that still runs. Closing again does
+// nothing. What was recorded can still be read.
 func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -145,9 +147,9 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// Messages returns the messages accepted so far, oldest first, in copies of
-// the caller's own. A message is recorded before its final reply is sent:
-// whatever becomes of that reply, it is known what the server accepted.
+// Messages returns copies of the messages accepted so far, oldest first. A message is
+// recorded before its final reply is sent, so Messages has it even if the client
+// never receives that reply.
 func (s *Server) Messages() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,10 +161,11 @@ func (s *Server) Messages() []Message {
 	return all
 }
 
-// Transcript returns what was said so far, sessions interleaved as it
-// happened: "C: " and "S: " and a line each, "C: <4096 octets>" for a message
-// or a chunk, "S> " and a quoted string for Answer.Raw, "-- TLS" where TLS
-// started. What a client says in an AUTH exchange is shown as ***.
+// Transcript returns what was said so far, in the order in which it happened in all
+// sessions. A line is "C: " or "S: " and what the client or the server said. It is
+// "C: <4096 octets>" for a message or a chunk, "S> " and a quoted string for
+// Answer.Raw, and "-- TLS" where TLS started. What a client says in an AUTH exchange
+// is shown as ***.
 func (s *Server) Transcript() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,15 +193,15 @@ func (s *Server) Sessions() int {
 	return s.sessions
 }
 
-// ClientTLSConfig returns a new configuration for clients that trusts the
-// server's own certificate and nothing else; a certificate of Config.TLSConfig
-// is not its own. The certificate names Config.Hostname, localhost, 127.0.0.1
-// and ::1; ServerName is left to the client.
+// ClientTLSConfig returns a new configuration for clients. It trusts the certificate
+// that the server makes for itself and nothing else, so it does not trust one of
+// Config.TLSConfig. The certificate names Config.Hostname, localhost, 127.0.0.1 and
+// ::1. The client has to set ServerName.
 func (s *Server) ClientTLSConfig() *tls.Config {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	id, err := s.identity()
 	if err != nil {
-		// A client that must not trust anybody reports it as a failed handshake.
+		// There is no certificate to trust: the client sees why as a failed handshake.
 		cfg.VerifyConnection = func(tls.ConnectionState) error { return err }
 		return cfg
 	}

@@ -160,28 +160,28 @@ func TestServerConcurrent(t *testing.T) {
 	}
 }
 
-// TestServerCopies spoils what the server hands out.
+// TestServerCopies changes what the server returned.
 func TestServerCopies(t *testing.T) {
 	extensions := []string{"PIPELINING"}
 	s := newServer(t, &Config{Extensions: extensions})
-	extensions[0] = "SPOILT"
+	extensions[0] = "CHANGED"
 	c := over(t, s.Pipe())
 	if ehlo := c.do("EHLO x", "250"); !strings.Contains(ehlo, "PIPELINING") {
 		t.Errorf("EHLO: %q", ehlo)
 	}
 	dialogue(c, "> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250", "> DATA", "< 354", "> x\r\n.", "< 250")
 	m := s.Messages()[0]
-	m.To[0], m.Data[0] = "spoilt", '!'
-	s.Transcript()[0] = "spoilt"
+	m.To[0], m.Data[0] = "changed", '!'
+	s.Transcript()[0] = "changed"
 	if m := s.Messages()[0]; m.To[0] != "c@d" || string(m.Data) != "x\r\n" {
 		t.Errorf("message %+v", m)
 	}
 	if s.Transcript()[0] != "S: 220 mail.test.example ESMTP ready" {
-		t.Error("transcript spoilt")
+		t.Error("transcript changed")
 	}
-	DefaultExtensions()[0] = "SPOILT"
+	DefaultExtensions()[0] = "CHANGED"
 	if DefaultExtensions()[0] != "PIPELINING" {
-		t.Error("default extensions spoilt")
+		t.Error("default extensions changed")
 	}
 }
 
@@ -221,8 +221,8 @@ func TestLargeFlight(t *testing.T) {
 	}
 }
 
-// TestTLSConfig: the server's own certificate and least version fill what a
-// configuration leaves open, and EXTERNAL alone makes it ask for certificates.
+// TestTLSConfig: the server adds its own certificate and minimal version where the
+// configuration has none, and asks for certificates only if EXTERNAL is listed.
 func TestTLSConfig(t *testing.T) {
 	own, _ := newCertificate(t, "client", x509.ExtKeyUsageClientAuth, 0)
 	foreign, pool := newCertificate(t, "server", x509.ExtKeyUsageServerAuth, 0)

@@ -15,27 +15,26 @@ import (
 )
 
 const (
-	// inputBuffer is how much a session reads ahead: a whole flight of commands
-	// at once, so that the end of a read is the end of what a client sent.
+	// inputBuffer is how much a session reads ahead: a whole flight of commands at
+	// once, so that a read ends where the client's flight ends.
 	inputBuffer = 64 << 10
-	// maxLine bounds what is read of a line that is longer than any command may
-	// be: up to here the line is refused, beyond it the session ends.
+	// maxLine bounds a line that is longer than any command may be: up to here the
+	// server refuses the line, beyond it the session ends.
 	maxLine = 64 << 10
 )
 
-// session is one SMTP session. One goroutine runs it; only raw.Close is called
-// by others.
+// session is one SMTP session. One goroutine runs it; others call only raw.Close.
 type session struct {
 	srv *Server
 	id  int
 	raw net.Conn      // the transport
 	nc  net.Conn      // raw, or TLS over it
-	in  *bufio.Reader // on nc, sending replies off before it blocks
+	in  *bufio.Reader // on source, which is nc
 	r   *smtpwire.Reader
 	w   *smtpwire.Writer
 
 	encrypted     bool
-	turnedAway    bool              // the greeting was no 220: only QUIT is left
+	turnedAway    bool              // the greeting was not 220: only QUIT is allowed
 	greeted       bool              // by EHLO or HELO
 	offered       map[string]string // EHLO keywords in upper case and their values; nil after HELO
 	authenticated bool
@@ -50,7 +49,7 @@ type session struct {
 	turn turn
 
 	over  bool // leave the command loop
-	lost  bool // the client is gone: nothing to send or swallow
+	lost  bool // the client is gone: nothing to send to it or to read
 	reset bool // end with a RST
 }
 
@@ -75,8 +74,8 @@ func (s *session) attach(nc net.Conn) {
 	s.w = smtpwire.NewWriter(nc)
 }
 
-// source is the session's connection as its reader sees it: replies that were
-// kept back go out before a read that may block.
+// source is nc as the session reads from it: replies that were kept back are sent
+// before a read, which may wait.
 type source struct{ s *session }
 
 func (src source) Read(p []byte) (int, error) {
@@ -88,12 +87,12 @@ func (src source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// flush sends what is kept back. That it failed does not matter: the client may
-// have sent commands before it went, and they are obeyed to the last one, so
-// that Messages tells all that a client can have achieved.
+// flush sends the replies that are kept back. It ignores errors: a client that has gone
+// may have sent commands before, and the server obeys all of them, so that Messages
+// has every message that the client has sent.
 func (s *session) flush() { _ = s.w.Flush() }
 
-// run holds the session from the handshake to the hanging up.
+// run is the session, from the greeting until it hangs up.
 func (s *session) run() {
 	defer s.hangUp()
 	if s.srv.config.TLS == ImplicitTLS {
@@ -116,8 +115,8 @@ func (s *session) run() {
 	}
 }
 
-// startTLS shakes hands as the server. What was learnt before is forgotten
-// (RFC 3207, 4.2).
+// startTLS does the handshake, and forgets what the client said before (RFC 3207,
+// 4.2).
 func (s *session) startTLS() {
 	s.await() // the client waits for the 220
 	s.flush()
@@ -138,7 +137,7 @@ func (s *session) startTLS() {
 	s.over, s.lost = true, true
 }
 
-// learnTLS keeps what mechanisms make use of.
+// learnTLS keeps what SASL mechanisms need to know about the connection.
 func (s *session) learnTLS(state tls.ConnectionState, cfg *tls.Config) {
 	if len(state.PeerCertificates) > 0 {
 		s.sasl.Certificate = state.PeerCertificates[0]
@@ -150,8 +149,8 @@ func (s *session) learnTLS(state tls.ConnectionState, cfg *tls.Config) {
 	s.sasl.Bindings = saslserver.Bindings(state, own)
 }
 
-// hangUp sends what is left and closes. Closing a socket with unread input
-// would destroy replies on their way, so input is swallowed until the client
+// hangUp sends what is left and closes. A socket that is closed with unread input
+// destroys replies that are on their way. So hangUp discards input until the client
 // closes too, or the server is closed.
 func (s *session) hangUp() {
 	defer s.raw.Close()
@@ -201,8 +200,9 @@ func (s *session) readLine() (line string, ok bool) {
 	return string(b), true
 }
 
-// breakOff ends the session after an error of reading: with a reply when the
-// client left the grammar, since then the place in its input is lost.
+// breakOff ends the session after a read failed. If the client broke the grammar, it
+// gets a reply; the server cannot go on, because it does not know where the next
+// command begins.
 func (s *session) breakOff(err error) {
 	s.over = true
 	var syntax *smtpwire.SyntaxError
@@ -216,17 +216,17 @@ func (s *session) breakOff(err error) {
 	}
 }
 
-// verdict is what the server makes of a command.
+// verdict is the server's own answer to a command.
 type verdict struct {
 	reply   string
-	success string             // how a reply begins that has the effect; "" is "2"
-	accept  func(reply string) // the effect, in front of the reply
-	after   func()             // what follows the reply
+	success string             // the start of a reply that has the effect; "" is "2"
+	accept  func(reply string) // the effect, before the reply is sent
+	after   func()             // the effect after that
 	final   bool               // the server's own reply ends the session
 }
 
-// answer asks the Hook, gives its answer or the verdict's reply, and lets that
-// have its effect.
+// answer sends the answer of the Hook, or else the verdict's reply. If the reply means
+// success, it has the verdict's effect.
 func (s *session) answer(verb, line string, v verdict) {
 	a := s.ask(verb, line)
 	if a == nil {
@@ -245,7 +245,7 @@ func (s *session) answer(verb, line string, v verdict) {
 	}
 }
 
-// ask calls the Hook.
+// ask calls the Hook. nil means that the server has to answer.
 func (s *session) ask(verb, line string) *Answer {
 	if s.srv.config.Hook == nil {
 		return nil
@@ -259,7 +259,7 @@ func (s *session) ask(verb, line string) *Answer {
 	})
 }
 
-// send does what an Answer says.
+// send does what an Answer says, but leaves the closing to hangUp.
 func (s *session) send(a *Answer) {
 	if a.Delay > 0 {
 		s.flush()

@@ -20,10 +20,10 @@ type stream struct {
 	written  int64 // octets in all
 	taken    int64 // how many of them were read
 	known    int64 // known of the segment that was read last
-	ended    error // what a read gives once the segments are read; nil: more may come
-	refused  error // what a write gives; nil: the reader is there
+	ended    error // the error of a read after the last segment; nil: more may come
+	refused  error // the error of a write; nil: the reader is there
 	gone     bool  // the reader closed its end
-	writing  bool  // a write is under way; another one waits for it
+	writing  bool  // a write is running; another one waits for it
 
 	read, write deadline
 }
@@ -70,8 +70,8 @@ func (s *stream) get(p []byte) (int, error) {
 	}
 }
 
-// waits says whether a read would have to wait now, and until when at most.
-func (s *stream) waits() (bool, time.Time) {
+// readWaits says whether a read would have to wait now, and for which deadline.
+func (s *stream) readWaits() (bool, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.read.passed && !s.hasInput(), s.read.at
@@ -138,9 +138,9 @@ func (s *stream) put(p []byte, known int64) (int, error) {
 	}
 }
 
-// end is the writer's last word: reads give err behind what was written, and
-// further writes give refused. The first end counts.
-func (s *stream) end(err, refused error) {
+// closeWriter closes the writer's end: after what was written, reads return err, and
+// further writes return refused. The first call decides.
+func (s *stream) closeWriter(err, refused error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended == nil {
@@ -152,8 +152,9 @@ func (s *stream) end(err, refused error) {
 	s.wake.Broadcast()
 }
 
-// leave is the reader's: what was not read is lost, and writes give EPIPE.
-func (s *stream) leave() {
+// closeReader closes the reader's end: what was not read is lost, and writes return
+// EPIPE.
+func (s *stream) closeReader() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true

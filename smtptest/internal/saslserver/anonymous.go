@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// anonymousUser is Message.Auth of those who used ANONYMOUS.
+	// anonymousUser is the user of ANONYMOUS.
 	anonymousUser = "anonymous"
-	// maxTrace is the length of a token in characters (RFC 4505, 2).
+	// maxTrace is how many characters a token may have (RFC 4505, 2).
 	maxTrace = 255
 )
 
-// anonymous is ANONYMOUS (RFC 4505). The trace may be anything that is
-// no account's business: a mail address or a token, or nothing.
+// anonymous is ANONYMOUS (RFC 4505). The client's trace is a mail address, a token, or
+// nothing.
 type anonymous struct{ asked bool }
 
 func (x *anonymous) User() string { return anonymousUser }

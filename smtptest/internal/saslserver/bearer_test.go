@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBearer holds XOAUTH2 and OAUTHBEARER to what the server takes.
+// TestBearer: which messages XOAUTH2 and OAUTHBEARER accept.
 func TestBearer(t *testing.T) {
 	const token = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg=="
 	accounts := map[string]string{"user@example.com": token, "a,b=c": "comma", "é": "accent", "second": token}
@@ -30,7 +30,7 @@ func TestBearer(t *testing.T) {
 			{"", malformed},
 		},
 		"OAUTHBEARER": {
-			// The example of RFC 7628, 4.1, but for the account's token.
+			// The example of RFC 7628, 4.1, with the account's token.
 			{"n,a=user@example.com,\x01host=server.example.com\x01port=143\x01auth=Bearer " + token + "\x01\x01", "user@example.com"},
 			{"n,a=user@example.com,\x01auth=Bearer " + token + "\x01\x01", "user@example.com"},
 			{"n,,\x01auth=Bearer " + token + "\x01\x01", "second"},
@@ -86,8 +86,8 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// FuzzBearer: a message that is taken names its token, and nobody without one is
-// let in.
+// FuzzBearer: a message that is accepted has a token, and nobody without the right one
+// is authenticated.
 func FuzzBearer(f *testing.F) {
 	f.Add("user=user\x01auth=Bearer token\x01\x01")
 	f.Add("n,a=us=2Cer,\x01host=h\x01port=587\x01auth=Bearer token\x01\x01")

@@ -66,7 +66,7 @@ func TestChannelBinding(t *testing.T) {
 		{"end point for exporter", "p=tls-exporter", "tls-server-end-point", true, wrongType, noMatch},
 		{"no data", "p=tls-server-end-point", "", true, noMatch, noMatch},
 		{"unique", "p=tls-unique", "", true, wrongType, wrongType},
-		{"unheard of", "p=x", "", true, wrongType, wrongType},
+		{"unknown", "p=x", "", true, wrongType, wrongType},
 		{"no type", "p=", "", true, wrongType, wrongType},
 		{"PLUS without binding", "n", "", true, canBind, canBind},
 		{"PLUS that could bind", "y", "", true, canBind, canBind},
@@ -122,8 +122,8 @@ func TestChannelBinding(t *testing.T) {
 	}
 }
 
-// TestBindings: what a server with no certificate of its own can bind to, and what
-// it then offers.
+// TestBindings: what a session can be bound to, with and without a known certificate, and
+// what the server then offers.
 func TestBindings(t *testing.T) {
 	certificate := newCertificate(t, x509.ECDSAWithSHA256)
 	for _, tt := range []struct {

@@ -38,7 +38,7 @@ func (x *cram) Next(response []byte) (challenge []byte, done bool, err error) {
 		x.asked = true
 		return []byte(x.challenge), false, nil
 	}
-	// A user name may hold spaces, a digest cannot.
+	// A user name may have spaces, a digest cannot.
 	at := strings.LastIndexByte(string(response), ' ')
 	if at <= 0 || len(response)-at-1 != hex.EncodedLen(md5.Size) {
 		return nil, false, errResponse

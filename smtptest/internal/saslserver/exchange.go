@@ -4,8 +4,8 @@ package saslserver
 
 import "errors"
 
-// Exchange is the server side of a mechanism that runs. It is used by one goroutine
-// at a time.
+// Exchange is the server side of one run of a mechanism. It is used by one goroutine at
+// a time.
 type Exchange interface {
 	// Next takes a response of the client and returns the next challenge, or done
 	// when the client is authenticated. If the client sent no initial response, the

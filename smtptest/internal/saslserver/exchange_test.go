@@ -13,7 +13,7 @@ func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) 
 // challenge, "235 " and the user, "535 " or "501 " and the reason.
 func say(x Exchange, response string) string { return next(x, []byte(response)) }
 
-// begin has x begin without an initial response.
+// begin begins x without an initial response.
 func begin(x Exchange) string { return next(x, nil) }
 
 func next(x Exchange, response []byte) string {

@@ -6,8 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// external is EXTERNAL (RFC 4422, appendix A) on the strength of a TLS
-// client certificate.
+// external is EXTERNAL (RFC 4422, appendix A) with a TLS client certificate.
 type external struct {
 	accounts    map[string]string
 	certificate *x509.Certificate
@@ -17,8 +16,8 @@ type external struct {
 
 func (x *external) User() string { return x.name }
 
-// next lets the client act as the common name of its certificate, or as one of
-// the accounts.
+// Next lets the client act as the common name of its certificate, or as one of the
+// accounts.
 func (x *external) Next(response []byte) (challenge []byte, done bool, err error) {
 	if response == nil && !x.asked {
 		x.asked = true

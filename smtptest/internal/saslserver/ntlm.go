@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// ntlm is NTLM (MS-NLMP) of a server that belongs to no domain: version 2 of the
-// response only, without session security.
+// ntlm is NTLM (MS-NLMP) of a server that belongs to no domain. It accepts only version
+// 2 of the response, and has no session security.
 type ntlm struct {
 	accounts map[string]string
 	hostname string
@@ -17,14 +17,14 @@ type ntlm struct {
 	state    ntlmState
 
 	server    [8]byte // the server's challenge
-	negotiate []byte  // the messages so far, which a MIC covers
-	challenge []byte
+	negotiate []byte  // the first message, which a MIC covers
+	challenge []byte  // the second message, which a MIC covers
 }
 
 type ntlmState uint8
 
 const (
-	ntlmStart ntlmState = iota // the client speaks first, perhaps when asked to
+	ntlmStart ntlmState = iota // the client speaks first, perhaps after an empty challenge
 	ntlmNegotiate
 	ntlmAuthenticate
 )
@@ -64,20 +64,19 @@ func (x *ntlm) Next(response []byte) (challenge []byte, done bool, err error) {
 // Lengths within an NTLMv2_RESPONSE (MS-NLMP, 2.2.2.8).
 const (
 	ntProofLength = 16
-	// ntTempPairs is where the pairs of target information begin in what the
-	// proof is of.
+	// ntTempPairs is where the pairs of target information begin, after the proof.
 	ntTempPairs = 28
 )
 
-// verify checks an AUTHENTICATE message (MS-NLMP, 3.3.2). Whether the client
-// repeats the server's target information is not looked at.
+// verify checks an AUTHENTICATE message (MS-NLMP, 3.3.2). It does not check that the
+// client repeats the server's target information.
 func (x *ntlm) verify(message []byte) error {
 	m, ok := parseAuthenticate(message)
 	if !ok {
 		return errResponse
 	}
 	if len(m.response) < ntProofLength+ntTempPairs {
-		// NTLM version 1 has 24 octets, an anonymous client none.
+		// NTLM version 1 has 24 octets, an anonymous client has none.
 		return Refusal("only NTLMv2 is accepted")
 	}
 	proof, temp := m.response[:ntProofLength], m.response[ntProofLength:]
@@ -105,8 +104,8 @@ func (x *ntlm) verify(message []byte) error {
 	return nil
 }
 
-// account finds the account: DOMAIN\user if there is such a one, else user,
-// whatever the domain. Case does not count.
+// account finds the account DOMAIN\user, or else the account user, whatever the domain.
+// It ignores case.
 func (x *ntlm) account(domain, user string) (string, bool) {
 	for _, name := range []string{domain + `\` + user, user} {
 		same := func(account string) bool { return strings.EqualFold(account, name) }
@@ -117,7 +116,7 @@ func (x *ntlm) account(domain, user string) (string, bool) {
 	return user, false
 }
 
-// ntowfv2 is the key of MS-NLMP, 3.3.2.
+// ntowfv2 returns the key of MS-NLMP, 3.3.2.
 func ntowfv2(password, user, domain string) []byte {
 	return hmacMD5(md4(utf16LE(password)), utf16LE(strings.ToUpper(user)+domain))
 }

@@ -253,7 +253,7 @@ func TestNTLMMalformed(t *testing.T) {
 			t.Errorf("AUTHENTICATE, %s: %v, %v", name, done, err)
 		}
 	}
-	// A MIC that is promised by a message too short to have one.
+	// A message that promises a MIC and is too short to have one.
 	if _, _, ok := (authenticate{message: make([]byte, 87)}).cutMIC(); ok {
 		t.Error("a MIC beyond the end")
 	}

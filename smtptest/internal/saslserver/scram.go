@@ -9,8 +9,8 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// scramIterations is the least that RFC 5802, 5.1 and RFC 7677, 4 recommend: a
-// test has no use for more.
+// scramIterations is the minimum that RFC 5802, 5.1 and RFC 7677, 4 recommend. A test
+// does not need more.
 const scramIterations = 4096
 
 // scramServer is SCRAM (RFC 5802, RFC 7677), with or without -PLUS.
@@ -21,8 +21,8 @@ type scramServer struct {
 	binds    bool              // the server offers a -PLUS on this session
 	bindings map[string][]byte // channel bindings by type
 
-	salt  string        // "" is one of the account's own
-	nonce func() string // nil is a random one
+	salt  string        // "": derived from the account
+	nonce func() string // nil: random
 
 	conv  *scram.ServerConversation
 	name  string
@@ -32,15 +32,15 @@ type scramServer struct {
 type scramState uint8
 
 const (
-	scramStart scramState = iota // the client speaks first, perhaps when asked to
+	scramStart scramState = iota // the client speaks first, perhaps after an empty challenge
 	scramFirst
 	scramFinal
-	scramProof // the server's signature is out; an empty response ends it
+	scramProof // the server's signature was sent; an empty response is the end
 )
 
-// The server-error-values (RFC 5802, 7) of the server's own checks. They stand in
-// the text of the 535: RFC 5802, 5.1 allows a server to end the exchange without
-// a server-final-message.
+// The server-error-values (RFC 5802, 7) of the server's own checks. They become the
+// text of the 535 reply: RFC 5802, 5.1 allows a server to end the exchange without a
+// server-final-message.
 const (
 	errSCRAMExtension Refusal = "extensions-not-supported"
 	errSCRAMCanBind   Refusal = "server-does-support-channel-binding"
@@ -48,7 +48,8 @@ const (
 	errSCRAMType      Refusal = "unsupported-channel-binding-type"
 )
 
-// newSCRAM returns nil for a mechanism that is none of the family's.
+// newSCRAM returns nil if the mechanism is not SCRAM, or has a hash that is not known
+// here.
 func newSCRAM(mechanism string, accounts map[string]string) *scramServer {
 	x := &scramServer{accounts: accounts, plus: isPlus(mechanism)}
 	switch strings.TrimSuffix(mechanism, plusSuffix) {
@@ -116,9 +117,9 @@ func (x *scramServer) first(message string) ([]byte, error) {
 	return x.step(message)
 }
 
-// judgeFlag applies the rules of RFC 5802, 6 to the gs2-cbind-flag. They are the
-// server's own business and not that of what the EHLO reply said: a Hook that
-// strikes -PLUS from the reply is the attack that "y" uncovers.
+// judgeFlag applies the rules of RFC 5802, 6 to the gs2-cbind-flag. It looks at what
+// the server supports, not at what the EHLO reply said: if somebody removes -PLUS from
+// the reply, the flag "y" shows it.
 func (x *scramServer) judgeFlag(flag string) error {
 	kind, binding := strings.CutPrefix(flag, "p=")
 	switch {
@@ -148,8 +149,8 @@ func (x *scramServer) final(message string) ([]byte, error) {
 	return proof, nil
 }
 
-// step has the library answer a message. With an error it says what a
-// server-final-message would.
+// step lets the library answer a message. Its error is what a server-final-message would
+// say.
 func (x *scramServer) step(message string) ([]byte, error) {
 	answer, err := x.conv.Step(message)
 	if err == nil {
@@ -165,7 +166,7 @@ func (x *scramServer) step(message string) ([]byte, error) {
 	}
 }
 
-// lookUp returns what a server keeps of the account that a client named.
+// lookUp returns what a server stores about the account that the client named.
 func (x *scramServer) lookUp(name string) (scram.StoredCredentials, error) {
 	account, ok := x.account(name)
 	if !ok {
@@ -174,7 +175,7 @@ func (x *scramServer) lookUp(name string) (scram.StoredCredentials, error) {
 	x.name = account
 	client, err := x.hash.NewClient("", x.accounts[account], "")
 	if err != nil {
-		// SASLprep prohibits the password, so that nobody can have prepared it.
+		// SASLprep prohibits the password, so the client cannot have prepared it.
 		client, err = x.hash.NewClientUnprepped("", x.accounts[account], "")
 	}
 	if err != nil {
@@ -182,23 +183,23 @@ func (x *scramServer) lookUp(name string) (scram.StoredCredentials, error) {
 	}
 	salt := x.salt
 	if salt == "" {
-		// Not a new one each time: an account has its salt, and a client may
-		// keep what it derived from it (RFC 5802, 5.1).
+		// An account always has the same salt: a client may keep what it derived from
+		// the salt (RFC 5802, 5.1).
 		sum := sha256.Sum256([]byte(account))
 		salt = string(sum[:16])
 	}
 	return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: salt, Iters: scramIterations})
 }
 
-// account finds the account of a name that may have been prepared with SASLprep
-// (RFC 5802, 5.1).
+// account finds the account with that name. The client may have prepared the name with
+// SASLprep (RFC 5802, 5.1).
 func (x *scramServer) account(name string) (account string, ok bool) {
 	prepared := x.prepare(name)
 	return findAccount(x.accounts, name, func(account string) bool { return x.prepare(account) == prepared })
 }
 
-// prepare returns the name as a client sends it, or as it is where SASLprep
-// prohibits it.
+// prepare returns the name as a client sends it. A name that SASLprep prohibits stays as
+// it is.
 func (x *scramServer) prepare(name string) string {
 	client, err := x.hash.NewClient(name, "", "")
 	if err != nil {
@@ -211,8 +212,8 @@ func (x *scramServer) prepare(name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(first, "n,,n="), ",r=")
 }
 
-// checkSCRAMFirst checks what the library takes for granted of a
-// client-first-message: text, no mandatory extension, and a nonce.
+// checkSCRAMFirst checks what the library does not check in a client-first-message: that
+// it is text, and has no mandatory extension, and has a nonce.
 func checkSCRAMFirst(message string) error {
 	fields, err := splitSCRAM(message)
 	if err != nil {
@@ -228,8 +229,8 @@ func checkSCRAMFirst(message string) error {
 	return nil
 }
 
-// checkSCRAMFinal does the same for a client-final-message, whose binding and
-// proof must be strict base64.
+// checkSCRAMFinal does the same for a client-final-message: its binding and proof must be
+// strict base64.
 func checkSCRAMFinal(message string) error {
 	fields, err := splitSCRAM(message)
 	if err != nil {
@@ -248,7 +249,7 @@ func isBase64(s string) bool {
 	return err == nil
 }
 
-// splitSCRAM takes a message apart and refuses mandatory extensions.
+// splitSCRAM splits a message and refuses mandatory extensions.
 func splitSCRAM(message string) ([]string, error) {
 	isControl := func(c rune) bool { return c < ' ' || c == 0x7f }
 	if !utf8.ValidString(message) || strings.ContainsFunc(message, isControl) {

@@ -45,7 +45,7 @@ func TestSCRAMVectors(t *testing.T) {
 	}
 }
 
-// scramClient follows RFC 5802, 3 by itself.
+// scramClient is a client after RFC 5802, 3 that shares no code with the server.
 type scramClient struct {
 	hash     func() hash.Hash
 	header   string // the gs2-header
@@ -140,7 +140,7 @@ func TestSCRAM(t *testing.T) {
 	}
 }
 
-// TestSCRAMFirst holds the client-first-message to the grammar of RFC 5802, 7.
+// TestSCRAMFirst: which client-first-messages the grammar of RFC 5802, 7 allows.
 func TestSCRAMFirst(t *testing.T) {
 	tests := map[string]string{
 		"":                             "501",
@@ -214,7 +214,7 @@ func TestSCRAMFinal(t *testing.T) {
 			final, _ := client.final(t, say(x, client.first()))
 			want(t, say(x, tt.change(final)), tt.want)
 			if tt.want == "334" {
-				want(t, say(x, "A"), "501") // the signature takes no answer
+				want(t, say(x, "A"), "501") // the server's signature needs an empty response
 			}
 		})
 	}

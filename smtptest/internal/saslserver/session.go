@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// plusSuffix ends the names of the mechanisms with channel binding (RFC 5802, 4).
+// plusSuffix is the end of the name of a mechanism with channel binding (RFC 5802, 4).
 const plusSuffix = "-PLUS"
 
 // Session is what the mechanisms know of a server and of one session with it.
 type Session struct {
 	Accounts    map[string]string // passwords by user name
-	Hostname    string            // the server's; also the realm of DIGEST-MD5
-	Mechanisms  []string          // that the server may offer, in any case
+	Hostname    string            // of the server; also the realm of DIGEST-MD5
+	Mechanisms  []string          // what the server may offer; case does not count
 	Bindings    map[string][]byte // channel bindings by type; none in clear text
 	Certificate *x509.Certificate // the client's, nil for none
 }
@@ -77,14 +77,14 @@ func mayLogIn(accounts map[string]string, user, password string) bool {
 	return ok && want == password
 }
 
-// mayActAs allows the authorization identities that are accounts.
+// mayActAs accepts an authorization identity that is an account, and none at all.
 func mayActAs(accounts map[string]string, identity string) bool {
 	_, ok := accounts[identity]
 	return ok || identity == ""
 }
 
-// findAccount returns the account of that name or else, in the order of the
-// alphabet, the first one that is the same by a looser rule.
+// findAccount returns the account with that name, or else the first one, in alphabetical
+// order, that a less strict rule accepts.
 func findAccount(accounts map[string]string, name string, same func(account string) bool) (account string, ok bool) {
 	if _, ok := accounts[name]; ok {
 		return name, true

@@ -21,10 +21,12 @@ var mayImport = map[string][]string{
 	"internal/address": {"golang.org/x/net/idna"},
 	"internal/mechanism": {module + "/internal/redact", "github.com/emersion/go-sasl", "github.com/xdg-go/scram",
 		"github.com/xdg-go/stringprep", "github.com/Azure/go-ntlmssp"},
-	"internal/proxy":    {module + "/internal/address", module + "/internal/redact", "golang.org/x/net/proxy"},
-	"internal/redact":   {},
-	"internal/smtpwire": {},
-	"smtptest":          {module + "/internal/smtpwire", "github.com/xdg-go/scram"},
+	"internal/proxy":               {module + "/internal/address", module + "/internal/redact", "golang.org/x/net/proxy"},
+	"internal/redact":              {},
+	"internal/smtpwire":            {},
+	"smtptest":                     {module + "/internal/smtpwire", module + "/smtptest/internal/saslserver", module + "/smtptest/internal/syntax"},
+	"smtptest/internal/saslserver": {module + "/smtptest/internal/syntax", "github.com/xdg-go/scram"},
+	"smtptest/internal/syntax":     {},
 }
 
 // sourceFiles parses every file that is not a test.

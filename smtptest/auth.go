@@ -5,37 +5,15 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/fe022423/submission/smtptest/internal/saslserver"
 )
 
-// exchange is the server's side of a SASL mechanism.
-type exchange interface {
-	// next takes what the client said and returns the next challenge, or done.
-	// The first call has a nil response if the client sent no initial one.
-	next(response []byte) (challenge []byte, done bool, err error)
-	// user is who authenticates, as far as it is known.
-	user() string
-}
-
-// refusal is an error that is about the client's credentials or what it may do
-// with them: 535.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-
-var (
-	// errCredentials refuses user, password or proof.
-	errCredentials error = refusal("user or password is wrong")
-	// errInitial refuses an initial response where the server speaks first.
-	errInitial = errors.New("the mechanism takes no initial response")
-	// errResponse refuses a response that is none of the mechanism's.
-	errResponse = errors.New("malformed response")
-)
-
-// auth obeys AUTH (RFC 4954, 4).
+// auth answers AUTH (RFC 4954, 4) and runs the exchange.
 func (s *session) auth(line, arg string) {
 	mechanism, initial, hasInitial := strings.Cut(arg, " ")
 	mechanism = strings.ToUpper(mechanism)
-	ex := s.newExchange(mechanism)
+	ex := s.sasl.New(mechanism)
 	if hooked := s.ask("AUTH", line); hooked != nil {
 		s.sendAuth(hooked, nil)
 		if s.challenged(hooked) {
@@ -60,8 +38,8 @@ func (s *session) auth(line, arg string) {
 	}
 }
 
-// judgeAuth returns why no exchange can begin, or "".
-func (s *session) judgeAuth(mechanism string, ex exchange) string {
+// judgeAuth returns the reply if no exchange can begin, or "".
+func (s *session) judgeAuth(mechanism string, ex saslserver.Exchange) string {
 	_, offered := s.offered["AUTH"]
 	listed := func(m string) bool { return strings.EqualFold(m, mechanism) }
 	switch {
@@ -75,16 +53,16 @@ func (s *session) judgeAuth(mechanism string, ex exchange) string {
 		return s.reply(503, "5.5.1", "not within a transaction")
 	case mechanism == "":
 		return s.reply(501, "5.5.4", "syntax: AUTH mechanism [initial-response]")
-	case ex == nil || !slices.ContainsFunc(s.mechanisms(), listed):
+	case ex == nil || !slices.ContainsFunc(s.sasl.Offered(), listed):
 		return s.reply(504, "5.5.4", "mechanism is not supported")
 	}
 	return ""
 }
 
-// converse reads responses until the exchange has ended. The Hook sees each
-// line first; what it answers the mechanism never sees. ex is nil when the Hook
-// began the exchange and so has to carry it on.
-func (s *session) converse(ex exchange) {
+// converse reads responses until the exchange has ended. The Hook sees each line
+// first; the mechanism does not see a line that the Hook answers. ex is nil if the
+// Hook began the exchange: then the Hook has to answer all of it.
+func (s *session) converse(ex saslserver.Exchange) {
 	for {
 		line, ok := s.readLine()
 		if !ok {
@@ -107,8 +85,8 @@ func (s *session) converse(ex exchange) {
 	}
 }
 
-// respond gives the server's own answer to a response line.
-func (s *session) respond(ex exchange, line string) *Answer {
+// respond sends the server's own answer to a response line.
+func (s *session) respond(ex saslserver.Exchange, line string) *Answer {
 	refusal := ""
 	response, ok := decodeResponse(line)
 	switch {
@@ -117,7 +95,7 @@ func (s *session) respond(ex exchange, line string) *Answer {
 	case line == "*":
 		refusal = s.reply(501, "5.7.0", "cancelled")
 	case ex == nil:
-		refusal = s.reply(535, "5.7.8", errCredentials.Error())
+		refusal = s.reply(535, "5.7.8", saslserver.ErrCredentials.Error())
 	case !ok:
 		refusal = s.reply(501, "5.5.2", "response is not base64")
 	default:
@@ -128,12 +106,12 @@ func (s *session) respond(ex exchange, line string) *Answer {
 	return a
 }
 
-// step gives response to the mechanism and sends what comes of it.
-func (s *session) step(ex exchange, response []byte) *Answer {
-	challenge, done, err := ex.next(response)
+// step gives response to the mechanism and sends the result.
+func (s *session) step(ex saslserver.Exchange, response []byte) *Answer {
+	challenge, done, err := ex.Next(response)
 	a := &Answer{}
 	switch {
-	case errors.As(err, new(refusal)):
+	case errors.As(err, new(saslserver.Refusal)):
 		a.Reply = s.reply(535, "5.7.8", err.Error())
 	case err != nil:
 		a.Reply = s.reply(501, "5.5.2", err.Error())
@@ -146,25 +124,25 @@ func (s *session) step(ex exchange, response []byte) *Answer {
 	return a
 }
 
-// sendAuth sends an answer of an exchange; 235 authenticates.
-func (s *session) sendAuth(a *Answer, ex exchange) {
+// sendAuth sends an answer in an exchange. 235 authenticates the client.
+func (s *session) sendAuth(a *Answer, ex saslserver.Exchange) {
 	if strings.HasPrefix(a.Reply, "235") {
 		s.authenticated = true
 		if ex != nil {
-			s.user = ex.user()
+			s.user = ex.User()
 		}
 		s.msg.Auth = s.user
 	}
 	s.send(a)
 }
 
-// challenged says whether the client has to go on after a.
+// challenged says whether the client has to respond to a.
 func (s *session) challenged(a *Answer) bool {
 	return !s.over && strings.HasPrefix(a.Reply, "3")
 }
 
-// decodeResponse reads strict base64; "=" is the empty initial response. It
-// never returns a nil slice with ok.
+// decodeResponse decodes strict base64. "=" is the empty initial response. If it is ok,
+// the response is not nil.
 func decodeResponse(line string) (response []byte, ok bool) {
 	if line == "=" {
 		return []byte{}, true

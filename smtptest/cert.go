@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// identity is a server certificate and the CA that signed it. Both live in
-// memory only.
+// identity is a server certificate and the CA that signed it. Both exist in memory
+// only.
 type identity struct {
 	roots *x509.CertPool
 	chain tls.Certificate
 }
 
-// The certificates hold at any time a test may run at, the fake time of
-// testing/synctest (from the year 2000) included.
+// The certificates are valid at any time when a test may run, including the fake time
+// of testing/synctest, which begins in the year 2000.
 var (
 	notBefore = time.Date(1990, time.January, 1, 0, 0, 0, 0, time.UTC)
 	notAfter  = time.Date(2090, time.January, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// newIdentity makes a CA and a certificate for hostname and the loopback.
+// newIdentity makes a CA, and a certificate for hostname and the loopback addresses.
 func newIdentity(hostname string) (*identity, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -67,7 +67,7 @@ func newIdentity(hostname string) (*identity, error) {
 	}, nil
 }
 
-// sign issues a certificate; with no parent it is signed by itself.
+// sign issues a certificate. Without a parent it is self-signed.
 func sign(template, parent *x509.Certificate, pub *ecdsa.PublicKey, by *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	template.NotBefore, template.NotAfter = notBefore, notAfter
 	if parent == nil {

@@ -3,12 +3,14 @@ package smtptest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
-// commandLimit is the length, CRLF included, up to which a command line is
-// read: RFC 5321, 4.5.3.1.4, and what the extensions add to MAIL (RFC 1870: 26,
-// RFC 3030: 16, RFC 6531: 10, RFC 4954: 500, RFC 3461: RET and ENVID) and to
-// RCPT (RFC 3461: NOTIFY and ORCPT), and RFC 4954, 4 for SASL.
+// commandLimit returns how long a command line may be, including its CRLF: RFC 5321,
+// 4.5.3.1.4, and what the extensions add to MAIL (RFC 1870: 26, RFC 3030: 16,
+// RFC 6531: 10, RFC 4954: 500, RFC 3461: RET and ENVID) and to RCPT (RFC 3461: NOTIFY
+// and ORCPT), and RFC 4954, 4 for AUTH.
 func commandLimit(verb string) int {
 	const plain = 512
 	switch verb {
@@ -22,8 +24,8 @@ func commandLimit(verb string) int {
 	return plain
 }
 
-// reply makes a reply of one line, with its enhanced code if the client was
-// told of those (RFC 2034, 4).
+// reply makes a reply of one line. It has the enhanced code if those were offered
+// (RFC 2034, 4).
 func (s *session) reply(code int, enhanced, text string) string {
 	if _, ok := s.offered["ENHANCEDSTATUSCODES"]; ok {
 		return fmt.Sprintf("%d %s %s", code, enhanced, text)
@@ -37,7 +39,7 @@ func (s *session) obey(line string) {
 	verb = strings.ToUpper(verb)
 	switch {
 	case s.turnedAway && verb != "QUIT":
-		s.answer(verb, line, verdict{reply: "503 session refused, only QUIT is left"})
+		s.answer(verb, line, verdict{reply: "503 session refused, only QUIT is allowed"})
 	case len(line)+len("\r\n") > commandLimit(verb):
 		s.answer(verb, line, verdict{reply: s.reply(500, "5.5.2", "line too long")})
 	case strings.ContainsFunc(line, func(c rune) bool { return c < ' ' || c == 0x7f }):
@@ -53,7 +55,7 @@ func (s *session) obey(line string) {
 	}
 }
 
-// judge finds the server's own answer to a command.
+// judge returns the server's own answer to a command.
 func (s *session) judge(verb, arg string) verdict {
 	switch verb {
 	case "EHLO", "HELO":
@@ -99,10 +101,10 @@ func (s *session) judgeHello(verb, arg string) verdict {
 		s.endTransaction()
 		s.greeted, s.offered = true, nil
 		if verb == "EHLO" {
-			s.offered = keywords(reply)
+			s.offered = syntax.Keywords(reply)
 		}
 	}
-	if !validDomain(arg) || !isASCII(arg) {
+	if !syntax.ValidDomain(arg) || !syntax.IsASCII(arg) {
 		v.reply = s.reply(501, "5.5.4", verb+" needs a domain or an address literal")
 		return v
 	}
@@ -118,7 +120,7 @@ func (s *session) judgeHello(verb, arg string) verdict {
 	return v
 }
 
-// extensions are the lines of the EHLO reply for the state of the session.
+// extensions returns the lines of the EHLO reply in the state of the session.
 func (s *session) extensions() []string {
 	c := &s.srv.config
 	var lines []string
@@ -131,27 +133,14 @@ func (s *session) extensions() []string {
 	if c.TLS == StartTLS && !s.encrypted {
 		lines = append(lines, "STARTTLS")
 	}
-	if mechanisms := s.mechanisms(); len(mechanisms) > 0 {
+	if mechanisms := s.sasl.Offered(); len(mechanisms) > 0 {
 		lines = append(lines, "AUTH "+strings.Join(mechanisms, " "))
 	}
 	return lines
 }
 
-// keywords takes an EHLO reply apart.
-func keywords(reply string) map[string]string {
-	offered := map[string]string{}
-	_, rest, _ := strings.Cut(reply, "\n")
-	for line := range strings.SplitSeq(rest, "\n") {
-		if len(line) > len("250-") {
-			keyword, value, _ := strings.Cut(line[len("250-"):], " ")
-			offered[strings.ToUpper(keyword)] = value
-		}
-	}
-	return offered
-}
-
-// judgeStartTLS answers STARTTLS. What the client sent behind it, in clear
-// text, would be obeyed under TLS: such a session is cut off.
+// judgeStartTLS answers STARTTLS. A session ends if the client sent more in clear text
+// after it: the server must not obey that under TLS.
 func (s *session) judgeStartTLS() verdict {
 	v := verdict{success: "220", after: s.startTLS}
 	_, offered := s.offered["STARTTLS"]
@@ -163,14 +152,14 @@ func (s *session) judgeStartTLS() verdict {
 	case !offered:
 		v.reply = s.reply(503, "5.5.1", "EHLO first")
 	case s.r.Buffered() > 0 || s.in.Buffered() > 0:
-		v.reply, v.final = s.reply(554, "5.5.1", "input behind STARTTLS"), true
+		v.reply, v.final = s.reply(554, "5.5.1", "input after STARTTLS"), true
 	default:
 		v.reply = s.reply(220, "2.0.0", "go ahead")
 	}
 	return v
 }
 
-// redact is a command line as the transcript shows it.
+// redact returns a command line as the transcript shows it.
 func redact(line string) string {
 	verb, rest, _ := strings.Cut(line, " ")
 	mechanism, response, _ := strings.Cut(rest, " ")

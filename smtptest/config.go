@@ -1,9 +1,6 @@
 package smtptest
 
-import (
-	"crypto/tls"
-	"time"
-)
+import "crypto/tls"
 
 // TLSMode says when a Server's sessions are encrypted. The zero value is
 // StartTLS.
@@ -15,69 +12,72 @@ const (
 	StartTLS TLSMode = iota
 	// ImplicitTLS expects a TLS handshake before the greeting (RFC 8314, 3).
 	ImplicitTLS
-	// NoTLS speaks clear text and offers no way out of it.
+	// NoTLS speaks clear text and does not offer STARTTLS.
 	NoTLS
 )
 
-// Config describes a Server. Its zero value is a server on which everything
-// works: all of DefaultExtensions and STARTTLS offered, no AUTH. A Config is
-// copied by NewServer; changing it afterwards has no effect.
+// Config describes a Server. The zero value is a server on which everything works:
+// it offers all of DefaultExtensions and STARTTLS, but no AUTH. NewServer copies
+// the Config; changing it afterwards has no effect.
 type Config struct {
 	// TLS is when sessions are encrypted.
 	TLS TLSMode
-	// TLSConfig, when set, restricts TLS or asks for client certificates; it is
-	// copied. Without a certificate and without the callbacks that choose one
-	// the server adds its own; MinVersion 0 is TLS 1.2.
+	// TLSConfig, when set, restricts TLS or asks for client certificates. If it has
+	// no certificate and no callback that chooses one, the server adds its own
+	// certificate. MinVersion 0 is TLS 1.2.
 	TLSConfig *tls.Config
-	// Hostname stands in the greeting, in the reply to EHLO, in the
-	// certificate and as the realm of DIGEST-MD5. "" is "mail.test.example".
+	// Hostname is the name of the server: in the greeting, in the reply to EHLO, in
+	// the certificate, and as the realm of DIGEST-MD5. "" is "mail.test.example".
 	Hostname string
-	// Extensions are the lines of the EHLO reply beside STARTTLS and AUTH,
-	// which the server adds where they are due: a keyword and its values,
-	// parted by spaces. nil is DefaultExtensions, an empty slice is none. What
-	// is not offered is refused: parameters with 555, BDAT with 502. REQUIRETLS
-	// is left out of clear-text sessions (RFC 8689, 2).
+	// Extensions are the lines of the EHLO reply: a keyword and its values,
+	// separated by spaces. The server itself adds STARTTLS and AUTH. nil is
+	// DefaultExtensions, an empty slice is none. The server refuses what it does
+	// not offer: parameters with 555, BDAT with 502. It offers REQUIRETLS only
+	// under TLS (RFC 8689, 2).
 	Extensions []string
-	// Accounts are the passwords by user name; to XOAUTH2 and OAUTHBEARER a
-	// password is the token. NTLM finds the account DOMAIN\user or else user,
-	// which is good in any domain; there case does not count. With no accounts
-	// AUTH offers EXTERNAL and ANONYMOUS alone, where Mechanisms has them.
+	// Accounts are the passwords by user name. For XOAUTH2 and OAUTHBEARER the
+	// password is the token. NTLM looks for the account DOMAIN\user first, and
+	// then for user, in any domain; it ignores case. Without accounts AUTH offers
+	// only EXTERNAL and ANONYMOUS, if they are among Mechanisms.
 	Accounts map[string]string
-	// Mechanisms are the SASL mechanisms that AUTH offers; nil is PLAIN, LOGIN
-	// and DIGEST-MD5. The server also speaks CRAM-MD5, SCRAM-SHA-1,
-	// SCRAM-SHA-256 and SCRAM-SHA-512, these three with -PLUS too, NTLM,
-	// XOAUTH2, OAUTHBEARER, EXTERNAL and ANONYMOUS. Any other is offered, but
-	// answered 504 unless Hook answers it.
+	// Mechanisms are the SASL mechanisms that AUTH offers; nil is PLAIN, LOGIN and
+	// DIGEST-MD5. The server also speaks CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256 and
+	// SCRAM-SHA-512, these three also with -PLUS, NTLM, XOAUTH2, OAUTHBEARER,
+	// EXTERNAL and ANONYMOUS. Any other mechanism is offered too, but answered with
+	// 504 unless Hook answers it.
 	//
-	// A -PLUS is offered under TLS only. It binds to tls-exporter, with TLS 1.3
-	// alone, or to tls-server-end-point, unless TLSConfig leaves open which
-	// certificate the client saw. A client that could bind but saw no -PLUS,
-	// as when Hook strikes it from the reply to EHLO, is refused (RFC 5802, 6).
+	// The -PLUS mechanisms are offered only under TLS. They bind to tls-exporter,
+	// which needs TLS 1.3, or to tls-server-end-point, which needs a TLSConfig that
+	// has at most one certificate and no callback that chooses one. The server
+	// refuses a client that says it can bind but was not offered a -PLUS, which
+	// happens if Hook removes it from the reply to EHLO (RFC 5802, 6).
 	//
-	// EXTERNAL is offered to a client that presented a TLS certificate. The
-	// server asks for one and takes any, or what ClientAuth and ClientCAs of
-	// TLSConfig allow. The client is the common name of the certificate, or
-	// one of Accounts if it asks to be.
+	// EXTERNAL is offered to a client that presented a TLS certificate. The server
+	// asks for one and accepts any, or those that ClientAuth and ClientCAs of
+	// TLSConfig allow. The user is the common name of the certificate, or the one
+	// of Accounts that the client asks for.
 	//
-	// ANONYMOUS takes any trace, and makes Message.Auth "anonymous".
+	// ANONYMOUS accepts a mail address or any other short text. Message.Auth is
+	// then "anonymous".
 	Mechanisms []string
-	// RequireAuth answers MAIL with 530 5.7.0 until the client authenticated.
+	// RequireAuth makes the server answer MAIL with 530 5.7.0 until the client has
+	// authenticated.
 	RequireAuth bool
-	// Discard keeps no message octets, it only counts them: Message.Data stays
-	// nil, so that a message larger than memory can be sent.
+	// Discard makes the server count the bytes of messages but not keep them:
+	// Message.Data is nil. A message can then be larger than memory.
 	Discard bool
-	// Hook, when set, sees each command before the server answers it, and
-	// answers it itself by returning an Answer; with nil the server goes on as
-	// without a Hook. An answer of the Hook has the effect of the same reply
-	// given by the server: 250 to RCPT adds a recipient, also to one the server
-	// would refuse, 354 to DATA makes it read a message, 235 to RESPONSE
-	// authenticates, and the keywords of a reply to EHLO are the ones offered.
-	// Sessions call it concurrently. It must not call Server.Close.
+	// Hook, when set, sees each command before the server answers it. If it returns
+	// an Answer, that is the answer; if it returns nil, the server answers. An
+	// Answer has the same effect as the same reply of the server: 250 to RCPT adds
+	// a recipient, even one that the server would refuse; after 354 to DATA the
+	// server reads a message; 235 to RESPONSE authenticates; the keywords in a
+	// reply to EHLO are the ones that are offered. Sessions call Hook concurrently.
+	// It must not call Server.Close.
 	Hook func(Command) *Answer
 }
 
-// DefaultExtensions returns what a Server offers when Config.Extensions is
-// nil, in a slice of the caller's own.
+// DefaultExtensions returns what a Server offers when Config.Extensions is nil. The
+// slice is a copy.
 func DefaultExtensions() []string {
 	return []string{
 		"PIPELINING",
@@ -90,63 +90,4 @@ func DefaultExtensions() []string {
 		"ENHANCEDSTATUSCODES",
 		"REQUIRETLS",
 	}
-}
-
-// Command is what a Hook is asked about.
-type Command struct {
-	// Session numbers the sessions of a Server 1, 2, ... in the order in which
-	// they were opened.
-	Session int
-	// Verb is the command in upper case, or one of the server's own:
-	// "CONNECT" before the greeting, "MESSAGE" when the last octet of a message
-	// was read and its final reply is due, "RESPONSE" for each line that a
-	// client sends within an AUTH exchange. BDAT is asked about before its
-	// chunk is read, and after the chunk with LAST once more as MESSAGE.
-	Verb string
-	// Line is the command line as received, secrets included, without its
-	// CRLF. It is empty for CONNECT, "." for the MESSAGE that DATA brought, and
-	// the last BDAT line for the other.
-	Line string
-	// TLS says whether the session is encrypted.
-	TLS bool
-	// Message is the envelope so far and, for MESSAGE, the message. It is the
-	// Hook's own copy, except for Data, which must not be changed.
-	Message Message
-}
-
-// Answer is what a Hook has the server do: wait for Delay, send Reply, then
-// Raw, then perhaps hang up. The zero value is silence: the command stays
-// unanswered and the session goes on.
-type Answer struct {
-	// Reply is a reply with its codes; "\n" parts its lines, and each goes out
-	// with CRLF: "250-one\n250 two". Its first three octets decide the effect
-	// of the command. "" is no reply.
-	Reply string
-	// Raw is sent behind Reply as it is, for what is no reply at all.
-	Raw []byte
-	// Delay is the time to wait first; replies to earlier commands are sent
-	// before it. Server.Close cuts it short.
-	Delay time.Duration
-	// Close hangs up behind what was sent. The client can still read all of
-	// that, since the server goes on swallowing what it sends. A chunk or a
-	// message that would follow the command is not waited for.
-	Close bool
-	// Reset makes the hanging up abrupt, with a TCP RST where the transport has
-	// one. It has no effect without Close.
-	Reset bool
-}
-
-// Message is a message that a Server accepted, or the envelope of one that is
-// under way.
-type Message struct {
-	From       string     // the reverse-path without its brackets, "" for <>
-	Params     []string   // the parameters of MAIL as received: "SIZE=120"
-	To         []string   // the accepted forward-paths without their brackets
-	RcptParams [][]string // the parameters of each RCPT, in the order of To
-	Data       []byte     // lines with CRLF, dots undone; chunks of BDAT joined as they came
-	Size       int64      // octets of the message, also with Config.Discard
-	TLS        bool       // it came over TLS
-	Auth       string     // the authenticated user, "" for none
-	Session    int        // the number of its session, from 1
-	Chunked    bool       // it came with BDAT
 }

@@ -4,26 +4,28 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
-// chunkState is how far the chunks of a transaction came (RFC 3030, 2).
+// chunkState is what became of the chunks of a transaction (RFC 3030, 2).
 type chunkState uint8
 
 const (
 	noChunks     chunkState = iota
 	someChunks              // at least one was accepted
-	failedChunks            // one was refused: only RSET, EHLO and QUIT help
+	failedChunks            // one was refused: the client has to send RSET
 )
 
 // judgeData answers DATA.
 func (s *session) judgeData() verdict {
 	v := verdict{success: "354", after: s.readMessage}
-	body, _ := valueOf(s.msg.Params, "BODY")
+	body, _ := syntax.ParameterValue(s.msg.Params, "BODY")
 	switch {
 	case !s.open:
 		v.reply = s.reply(503, "5.5.1", "MAIL first")
 	case s.chunks != noChunks:
-		v.reply = s.reply(503, "5.5.1", "BDAT was begun")
+		v.reply = s.reply(503, "5.5.1", "BDAT has begun")
 	case strings.EqualFold(body, "BINARYMIME"):
 		v.reply = s.reply(503, "5.5.1", "BINARYMIME needs BDAT")
 	case len(s.msg.To) == 0:
@@ -34,7 +36,7 @@ func (s *session) judgeData() verdict {
 	return v
 }
 
-// readMessage reads what DATA brings, up to the dot, and answers it.
+// readMessage reads the message after DATA, up to the dot, and answers it.
 func (s *session) readMessage() {
 	s.await()
 	err := s.r.ReadDots(sink{s})
@@ -53,7 +55,7 @@ func (k sink) Write(p []byte) (int, error) {
 	m := &k.s.msg
 	m.Size += int64(len(p))
 	if m.Chunked {
-		k.s.lines.see(p)
+		k.s.lines.Add(p)
 	}
 	if limit := k.s.sizeLimit(); !k.s.srv.config.Discard && (limit == 0 || m.Size <= limit) {
 		m.Data = append(m.Data, p...)
@@ -61,8 +63,8 @@ func (k sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// finish gives the final reply to a message that was read and ends its
-// transaction. line is the command line that ended it.
+// finish sends the final reply to a message that was read and ends the transaction.
+// line is the line that ended the message.
 func (s *session) finish(line string) {
 	v := verdict{
 		reply:  s.reply(250, "2.0.0", "message accepted"),
@@ -75,7 +77,7 @@ func (s *session) finish(line string) {
 	s.endTransaction()
 }
 
-// checkMessage returns why the message cannot be accepted, or "".
+// checkMessage returns the reply if the message cannot be accepted, or "".
 func (s *session) checkMessage() string {
 	limit := s.sizeLimit()
 	switch {
@@ -87,12 +89,12 @@ func (s *session) checkMessage() string {
 	return ""
 }
 
-// bdat obeys BDAT. The chunk is read whatever the answer will be, because it
-// comes without being asked for (RFC 3030, 2).
+// bdat answers BDAT. It reads the chunk in any case, because the client does not wait
+// for an answer before it sends the chunk (RFC 3030, 2).
 func (s *session) bdat(line, arg string) {
-	size, last, ok := parseBDAT(arg)
+	size, last, ok := syntax.BDAT(arg)
 	if !ok {
-		// Where the chunk ends is unknown, so its octets would be commands.
+		// Nobody knows where the chunk ends, so the next command cannot be found.
 		s.answer("BDAT", line, verdict{reply: s.reply(501, "5.5.4", "syntax: BDAT size [LAST]"), final: true})
 		return
 	}
@@ -131,16 +133,15 @@ func (s *session) bdat(line, arg string) {
 	}
 }
 
-// bareLine says whether the message has a CR or LF that stands alone, which only
-// BINARYMIME allows. A CR at the end of a chunk may be followed by its LF in the
-// next one.
+// bareLine says whether the message has a CR or LF alone, which only BINARYMIME
+// allows. If a chunk ends with CR, the next one may begin with its LF.
 func (s *session) bareLine(last bool) bool {
-	body, _ := valueOf(s.msg.Params, "BODY")
-	return !strings.EqualFold(body, "BINARYMIME") && (s.lines.bare || last && s.lines.cr)
+	body, _ := syntax.ParameterValue(s.msg.Params, "BODY")
+	return !strings.EqualFold(body, "BINARYMIME") && s.lines.Bare(last)
 }
 
-// noteChunk remembers what became of a chunk. One outside a transaction, or of
-// a client that was never offered CHUNKING, changes nothing.
+// noteChunk remembers whether a chunk was accepted. A chunk outside a transaction, or
+// without CHUNKING being offered, changes nothing.
 func (s *session) noteChunk(accepted bool) {
 	_, offered := s.offered["CHUNKING"]
 	switch {
@@ -153,7 +154,7 @@ func (s *session) noteChunk(accepted bool) {
 	}
 }
 
-// judgeBDAT returns why no chunk can be accepted, or "".
+// judgeBDAT returns the reply if no chunk can be accepted, or "".
 func (s *session) judgeBDAT() string {
 	_, offered := s.offered["CHUNKING"]
 	switch {
@@ -169,7 +170,7 @@ func (s *session) judgeBDAT() string {
 	return ""
 }
 
-// readChunk reads the octets of a chunk and keeps or drops them.
+// readChunk reads the octets of a chunk, and keeps or drops them.
 func (s *session) readChunk(size int64, keep bool) error {
 	var to io.Writer = io.Discard
 	if keep {
@@ -179,14 +180,4 @@ func (s *session) readChunk(size int64, keep bool) error {
 	n, err := io.CopyN(to, s.r, size)
 	s.srv.log("C: <%d octets>", n)
 	return err
-}
-
-// parseBDAT reads `size [LAST]`.
-func parseBDAT(arg string) (size int64, last, ok bool) {
-	digits, end, more := strings.Cut(arg, " ")
-	if more && !strings.EqualFold(end, "LAST") || digits == "" || !validSize(digits) {
-		return 0, false, false
-	}
-	size, err := strconv.ParseInt(digits, 10, 64)
-	return size, more, err == nil
 }

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// deadline is a deadline that wakes whoever waits on a condition. The lock of
-// that condition guards it.
+// deadline is a deadline that wakes those who wait on a condition. The lock of the
+// condition guards it.
 type deadline struct {
 	at     time.Time
 	passed bool
 	timer  *time.Timer
 }
 
-// set arms d, or disarms it with the zero time. The timer's own word counts,
-// not the clock's: the two may differ by the little that would make a wake-up
-// come too early and for nothing.
+// set sets d, or removes it with the zero time. Only the timer decides that d has
+// passed, not the clock: if the timer ran a little early by the clock, those it wakes
+// would wait again, and nothing would wake them a second time.
 func (d *deadline) set(wake *sync.Cond, t time.Time) {
 	wake.L.Lock()
 	defer wake.L.Unlock()

@@ -13,13 +13,13 @@
 //		Accounts: map[string]string{"user": "secret"},
 //	})
 //	defer srv.Close()
-//	// ... have the program send to srv.Addr(), trusting srv.ClientTLSConfig() ...
+//	// ... let the program send to srv.Addr() and trust srv.ClientTLSConfig() ...
 //	for _, m := range srv.Messages() {
 //		t.Logf("from %s to %v: %s", m.From, m.To, m.Data)
 //	}
 //
-// What happens when mail fails is a matter of Config.Hook, which may answer any
-// command in the server's stead: refuse it, delay it, hang up, talk rubbish.
+// To test what the program does when mail fails, set Config.Hook. It may answer any
+// command instead of the server: refuse it, delay it, hang up, or send nonsense.
 //
 //	Hook: func(c smtptest.Command) *smtptest.Answer {
 //		if c.Verb == "RCPT" && strings.Contains(c.Line, "<nobody@") {
@@ -28,14 +28,13 @@
 //		return nil
 //	},
 //
-// [Server.Transcript], [Server.RoundTrips] and [Server.Sessions] tell how the
-// client went about it. [Server.Pipe] is a session without a socket, for
-// testing/synctest.
+// [Server.Transcript], [Server.RoundTrips] and [Server.Sessions] tell what the
+// client did. [Server.Pipe] opens a session without a socket, for testing/synctest.
 //
 // # Play
 //
-// [Play] is the other end of one connection, and it says and expects exactly
-// what a script lays down:
+// [Play] is the other end of one connection. It sends and expects exactly what a
+// script says:
 //
 //	nc := smtptest.Play(t, `
 //		S: 220 mail.test.example
@@ -46,35 +45,37 @@
 //		eof
 //	`)
 //
-// A script is a list of lines. White space in front of them does not count, nor
-// do empty lines and those that begin with #.
+// A script is a list of lines. White space at the start of a line does not count.
+// Empty lines and lines that begin with # do not count either.
 //
 //	S: text     the server sends text and CRLF
-//	S> text     it sends text, in which the escapes of a Go string are resolved
-//	            (\r \n \t \\ \x00), and nothing else
-//	S! text     as S:, but unasked for: the client may go on without reading it
+//	S> text     the server sends text and nothing else; the escapes of a Go string
+//	            (\r \n \t \\ \x00) stand for their bytes
+//	S! text     like S:, but the client did not ask for it and may continue without
+//	            reading it
 //	C: text     the client must send text and CRLF
-//	C> text     it must send text, escapes resolved, and nothing else
-//	C* N        it must send N octets, whatever they are
-//	eof         it must close now
-//	stall       the server says nothing any more; the client may wait, and send
-//	            what the C lines that follow say or, without any, what it likes
-//	close       the server hangs up: the client reads EOF behind what was sent
-//	reset       the same, but it reads ECONNRESET, and its writes give EPIPE
+//	C> text     the client must send text and nothing else, with escapes as in S>
+//	C* N        the client must send N bytes, whatever they are
+//	eof         the client must close the connection now
+//	stall       the server says nothing any more; the client may wait. It may send
+//	            what the C lines after this one say or, if there are none, anything
+//	close       the server hangs up: the client reads EOF after what was sent
+//	reset       the same, but the client reads ECONNRESET, and its writes give EPIPE
 //	deliver whole    from here on each S line arrives in a segment of its own,
 //	                 which no Read joins with another; this is the default
-//	deliver bytes    each octet does
+//	deliver bytes    each byte arrives in a segment of its own
 //	deliver joined   S lines that follow each other arrive in one segment
 //
-// C lines that follow each other must be sent before the client reads: a client
-// that waits in between, a lockstep where a flight is demanded, is reported. So
-// is one that sends what stands behind an S line before it has read that line
-// to its end. A read with a deadline of less than 10 ms is a look at whether
-// something is there and may come at any time.
+// The client must send all C lines that follow each other before it waits for a
+// reply: a client that waits in between, in lockstep instead of in one flight, is
+// reported. A client is also reported if it sends what comes after an S line before
+// it has read all of that line. A client may look at any time whether something is
+// there: with the method InputWaiting of the connection, or with a read whose
+// deadline is less than 10 ms away.
 //
 // # Fault
 //
-// [Fault] wraps a connection that fails after a number of octets, counted in
-// either direction. With the counts of a good session a test can cut the next
-// ones at every octet.
+// [Fault] wraps a connection and makes it fail after a number of bytes, counted in
+// either direction. With the counts of a good session a test can cut the next ones
+// at every byte.
 package smtptest

@@ -39,7 +39,7 @@ func TestHook(t *testing.T) {
 			[]string{"< 220-one\n220 two", "> EHLO x", "< 250"}, 0},
 		"greeting closes": {map[string]Answer{"CONNECT": {Reply: "421 busy", Close: true}}, []string{"< 421", "."}, 0},
 		"garbage":         {map[string]Answer{"CONNECT": {Raw: []byte("HTTP/1.1 400\r\n\r\n"), Close: true}}, []string{"< HTTP/1.1 400", "<", "."}, 0},
-		"raw behind":      {map[string]Answer{"NOOP": {Reply: "250 ok", Raw: []byte("421 bye\r\n")}}, []string{"< 220", "> NOOP", "< 250", "< 421"}, 0},
+		"raw after":       {map[string]Answer{"NOOP": {Reply: "250 ok", Raw: []byte("421 bye\r\n")}}, []string{"< 220", "> NOOP", "< 250", "< 421"}, 0},
 		"silence":         {map[string]Answer{"NOOP|NOOP 1": {}}, []string{"< 220", "> NOOP 1", "> NOOP 2", "< 250", "> QUIT", "< 221", "."}, 0},
 		"own capabilities": {map[string]Answer{"EHLO": {Reply: "250-mine\n250-dsn\n250 XYZ"}},
 			[]string{"< 220", "> EHLO x", "< 250-mine\n250-dsn\n250 XYZ", "> MAIL FROM:<a@b> SIZE=3", "< 555", "> MAIL FROM:<a@b> RET=FULL XYZ", "< 250"}, 0},
@@ -101,7 +101,7 @@ func TestHook(t *testing.T) {
 	}
 }
 
-// TestHookSees checks what a Hook is told, and that it cannot spoil it.
+// TestHookSees checks what a Hook is told, and that it cannot change it.
 func TestHookSees(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
@@ -112,7 +112,7 @@ func TestHookSees(t *testing.T) {
 			defer mu.Unlock()
 			seen = append(seen, fmt.Sprintf("%d %s|%s|%v %s %v %q", c.Session, c.Verb, c.Line, c.TLS, c.Message.From, c.Message.To, c.Message.Data))
 			if len(c.Message.To) > 0 {
-				c.Message.To[0] = "spoilt"
+				c.Message.To[0] = "changed"
 			}
 			return nil
 		},
@@ -175,7 +175,7 @@ func TestHookDelay(t *testing.T) {
 	})
 }
 
-// TestHookInjects puts clear text behind the 220 to STARTTLS; the handshake
+// TestHookInjects puts clear text after the 220 to STARTTLS; the handshake
 // still starts.
 func TestHookInjects(t *testing.T) {
 	s := newServer(t, &Config{Hook: hook(map[string]Answer{"STARTTLS": {Reply: "220 go", Raw: []byte("250 injected\r\n")}})})

@@ -1,58 +1,26 @@
 package smtptest
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"net"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 )
 
-const (
-	// lookTime tells a look from a wait: a read with a deadline this near, or
-	// past, asks whether something is there and is no mistake of the client.
-	lookTime = 10 * time.Millisecond
-	// maxReported bounds how much of what a client sent a report quotes.
-	maxReported = 200
-)
-
-// errPlay is what all I/O gives after a report.
-var errPlay = errors.New("smtptest: the script of Play was left")
-
-// player is the client's end of a scripted connection. There is no other end:
-// each Write takes the script further, and what the server sends next is queued
-// for the client at once.
-type player struct {
-	t    testing.TB
-	conn *memConn // its in carries what the server sends; its out only deadlines and errors
-
-	mu       sync.Mutex
-	steps    []step
-	at       int  // the step the client has to take
-	done     int  // octets of it that came
-	silent   bool // stall was reached: the client may wait
-	finished bool // the test is over: nothing can be reported any more
-	failed   bool
-	sent     int64 // octets queued for the client
-	due      int64 // how many of them it must have read before it writes
-	read     int64
-}
-
-// Play returns the client's end of a connection to a server that follows a
-// script. The server expects exactly what the script says, octet by octet, and
-// a client that does anything else makes the test fail with a report that names
-// the line; from then on all of its I/O fails, so that it does not hang. The
-// package comment explains scripts.
+// Play returns the client's end of a connection to a server that follows a script.
+// The package comment explains scripts. The server expects exactly what the script
+// says, byte by byte. If the client does anything else, the test fails with a report
+// that names the line of the script. After a report all I/O on the connection fails,
+// so that the client does not hang.
 //
-// Play starts no goroutine and keeps no time of its own: it works in a
-// testing/synctest bubble as well as outside. When the test ends, a script that
-// was not played to its end is reported. That is done by t.Cleanup, so close
-// the client in the test or in a Cleanup registered after Play. Mistakes are
-// reported with t.Errorf only, so connections may be used, and Play may be
-// called, on any goroutine.
+// Play starts no goroutine, and works inside and outside a testing/synctest bubble.
+// When the test ends, a script that was not played to its end is reported. That is
+// done by t.Cleanup, so close the client in the test, or in a Cleanup that is
+// registered after Play. Mistakes are reported with t.Errorf only, so any goroutine
+// may call Play and use the connection.
+//
+// The connection has a method InputWaiting() bool, which says whether a Read would
+// return at once with bytes, io.EOF or an error. It does not wait, takes nothing,
+// ignores deadlines, and is never a mistake of the client.
 func Play(t testing.TB, script string) net.Conn {
 	t.Helper()
 	client, _ := newPipe(0)
@@ -69,89 +37,7 @@ func Play(t testing.TB, script string) net.Conn {
 	return p
 }
 
-// advance takes the server's steps up to the next one of the client.
-func (p *player) advance() {
-	in, out := p.conn.in, p.conn.out
-	for ; p.at < len(p.steps); p.at++ {
-		switch st := &p.steps[p.at]; st.kind {
-		case stepSend:
-			if st.due > 0 {
-				p.due = p.sent + int64(st.due)
-			}
-			p.sent += int64(len(st.data))
-			for _, segment := range st.segments {
-				// The stream has no limit, and after its end the client is gone.
-				_, _ = in.put(segment)
-			}
-		case stepStall:
-			p.silent = true
-		case stepClose:
-			p.silent = true
-			in.end(io.EOF, io.ErrClosedPipe)
-			if !p.expectsMore() {
-				out.leave()
-			}
-		case stepReset:
-			p.silent = true
-			in.end(errReset(), io.ErrClosedPipe)
-			out.leave()
-		default:
-			p.done = 0
-			return
-		}
-	}
-}
-
-// expectsMore says whether the client still has to send something.
-func (p *player) expectsMore() bool {
-	for _, st := range p.steps[p.at:] {
-		if st.kind == stepExpect || st.kind == stepAny {
-			return true
-		}
-	}
-	return false
-}
-
-// fail reports the first mistake and makes all I/O fail, also a Read that
-// waits. It needs mu.
-func (p *player) fail(format string, args ...any) {
-	p.t.Helper()
-	if p.failed {
-		return
-	}
-	p.failed = true
-	if !p.finished {
-		p.t.Errorf("smtptest.Play: "+format, args...)
-	}
-	p.conn.in.end(errPlay, errPlay)
-	p.conn.out.end(errPlay, errPlay)
-}
-
-// finish is run when the test has ended.
-func (p *player) finish() {
-	p.t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.at < len(p.steps) {
-		st := p.steps[p.at]
-		p.fail("the script stopped at line %d: %s%s", st.line, st.source, p.progress())
-	}
-	p.finished = true
-}
-
-// progress says how much of the current step came.
-func (p *player) progress() string {
-	st := p.steps[p.at]
-	switch {
-	case p.done == 0:
-		return ""
-	case st.kind == stepExpect:
-		return " (so far " + quote(st.data[:p.done]) + ")"
-	}
-	return " (so far some octets)"
-}
-
-// Write takes the script further by the octets of b.
+// Write plays the script on with the octets of b.
 func (p *player) Write(b []byte) (int, error) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -159,13 +45,14 @@ func (p *player) Write(b []byte) (int, error) {
 	if p.failed {
 		return 0, opError("write", errPlay)
 	}
-	// Nothing is queued: this asks for deadline, Close and a server that left.
-	if _, err := p.conn.out.put(nil); err != nil {
+	// This writes nothing; it returns the error of a deadline, a Close or a server
+	// that hung up.
+	if _, err := p.conn.out.put(nil, 0); err != nil {
 		return 0, opError("write", err)
 	}
 	n := 0
 	for n < len(b) && !p.failed {
-		n += p.take(b[n:])
+		n += p.matchStep(b[n:])
 	}
 	if p.failed {
 		return 0, opError("write", errPlay)
@@ -173,52 +60,8 @@ func (p *player) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// take matches the front of b with the current step and returns how many octets
-// it took.
-func (p *player) take(b []byte) int {
-	p.t.Helper()
-	if p.at == len(p.steps) {
-		if p.silent {
-			return len(b)
-		}
-		p.fail("the client sent %s after the end of the script", quote(b))
-		return 0
-	}
-	st := &p.steps[p.at]
-	n := 0
-	switch {
-	case st.kind == stepEOF:
-		p.fail("line %d: the client sent %s where it must close", st.line, quote(b))
-		return 0
-	case p.read < p.due:
-		p.fail("line %d: the client sent %s too early: it had not read what the server says before %s",
-			st.line, quote(b), st.source)
-		return 0
-	case st.kind == stepAny:
-		n = min(len(b), st.count-p.done)
-		p.done += n
-		if p.done == st.count {
-			p.at++
-			p.advance()
-		}
-		return n
-	}
-	want := st.data[p.done:]
-	n = min(len(want), len(b))
-	if !bytes.Equal(b[:n], want[:n]) {
-		got := append(bytes.Clone(st.data[:p.done]), firstLine(b)...)
-		p.fail("line %d: expected %s, got %s", st.line, quote(st.data), quote(got))
-		return 0
-	}
-	if p.done += n; p.done == len(st.data) {
-		p.at++
-		p.advance()
-	}
-	return n
-}
-
-// Read reads what the server sent. A client that would wait for what the server
-// sends only after more of its own octets is reported.
+// Read reads what the server sent. It reports a client that waits though the script
+// wants it to send more first.
 func (p *player) Read(b []byte) (int, error) {
 	p.t.Helper()
 	if err := p.checkRead(); err != nil {
@@ -234,11 +77,21 @@ func (p *player) Read(b []byte) (int, error) {
 	return n, opError("read", err)
 }
 
+// InputWaiting says whether there is something to read: octets that the server sent,
+// the end of the input, or an error. The script does not notice it.
+func (p *player) InputWaiting() bool { return p.conn.InputWaiting() }
+
+// lookTime distinguishes a look from a wait. A read whose deadline is nearer than this,
+// or has passed, only looks whether something is there: that is not a mistake of the
+// client.
+const lookTime = 10 * time.Millisecond
+
+// checkRead reports a read that would wait and must not.
 func (p *player) checkRead() error {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	waits, deadline := p.conn.in.waits()
+	waits, deadline := p.conn.in.readWaits()
 	look := !deadline.IsZero() && time.Until(deadline) < lookTime
 	if waits && !look && !p.silent {
 		p.reportWait()
@@ -249,22 +102,7 @@ func (p *player) checkRead() error {
 	return nil
 }
 
-// reportWait says what the client should do instead of waiting.
-func (p *player) reportWait() {
-	p.t.Helper()
-	if p.at == len(p.steps) {
-		p.fail("the client waits for more than the script has; let it end in stall or close if it may")
-		return
-	}
-	st := &p.steps[p.at]
-	if st.kind == stepEOF {
-		p.fail("line %d: the client waits where it must close", st.line)
-		return
-	}
-	p.fail("line %d: the client waits where it must send: %s%s", st.line, st.source, p.progress())
-}
-
-// Close ends the connection. It takes the script past eof.
+// Close closes the connection, which is what eof in a script waits for.
 func (p *player) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -279,19 +117,3 @@ func (p *player) RemoteAddr() net.Addr               { return p.conn.RemoteAddr(
 func (p *player) SetDeadline(t time.Time) error      { return p.conn.SetDeadline(t) }
 func (p *player) SetReadDeadline(t time.Time) error  { return p.conn.SetReadDeadline(t) }
 func (p *player) SetWriteDeadline(t time.Time) error { return p.conn.SetWriteDeadline(t) }
-
-// firstLine is b up to its first LF.
-func firstLine(b []byte) []byte {
-	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		return b[:i+1]
-	}
-	return b
-}
-
-// quote shows octets, the first of them if there are many.
-func quote(b []byte) string {
-	if len(b) > maxReported {
-		return strconv.QuoteToASCII(string(b[:maxReported])) + "..."
-	}
-	return strconv.QuoteToASCII(string(b))
-}

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// stepKind is what a line of a script asks for.
+// stepKind is what a line of a script wants.
 type stepKind uint8
 
 const (
@@ -30,7 +30,7 @@ type step struct {
 	data     []byte // what is expected, or sent
 	count    int
 	segments [][]byte // data as it is delivered
-	due      int      // octets of data that the client must read before it goes on
+	due      int      // octets of data that the client must read before it sends more
 }
 
 // delivery is how S lines become segments.
@@ -42,7 +42,7 @@ const (
 	deliverJoined
 )
 
-// scriptError says what is wrong with a line of a script.
+// scriptError is a mistake in a line of a script.
 type scriptError struct {
 	line   int
 	source string
@@ -54,16 +54,16 @@ func (e *scriptError) Error() string {
 }
 
 var (
-	errUnknownStep  = errors.New("no step of a script")
-	errUnreachable  = errors.New("nothing but C lines and eof may follow stall, close, reset")
-	errAfterEOF     = errors.New("nothing may follow eof")
-	errBadCount     = errors.New("the count of C* is a number of octets, at least 1")
-	errBadDelivery  = errors.New("deliver takes whole, bytes or joined")
-	errEmptyOctets  = errors.New("no octets")
-	errClientBehind = errors.New("nothing but eof may follow reset")
+	errUnknownStep = errors.New("not a step of a script")
+	errAfterStall  = errors.New("only C lines and eof may follow stall and close")
+	errAfterReset  = errors.New("only eof may follow reset")
+	errAfterEOF    = errors.New("nothing may follow eof")
+	errBadCount    = errors.New("the count of C* must be a number of bytes, at least 1")
+	errBadDelivery = errors.New("deliver needs whole, bytes or joined")
+	errEmptyText   = errors.New("no text")
 )
 
-// parseScript reads the script of Play.
+// parseScript parses the script of Play.
 func parseScript(script string) ([]step, error) {
 	var steps []step
 	mode := deliverWhole
@@ -106,7 +106,7 @@ func parseDelivery(arg string) (delivery, bool) {
 	return delivery(max(i, 0)), i >= 0
 }
 
-// parseStep reads one line that is a step.
+// parseStep parses one line that is a step.
 func parseStep(line string) (step, error) {
 	switch strings.TrimRight(line, " \t") {
 	case "stall":
@@ -155,18 +155,18 @@ func mayFollow(steps []step, kind stepKind) error {
 			return errAfterEOF
 		case stepReset:
 			if kind != stepEOF {
-				return errClientBehind
+				return errAfterReset
 			}
 		case stepStall, stepClose:
 			if !client && kind != stepEOF {
-				return errUnreachable
+				return errAfterStall
 			}
 		}
 	}
 	return nil
 }
 
-// segmented cuts what a step sends into the segments it is delivered in.
+// segmented cuts what a step sends into the segments in which it arrives.
 func (st step) segmented(mode delivery) step {
 	if st.kind != stepSend {
 		return st
@@ -181,7 +181,7 @@ func (st step) segmented(mode delivery) step {
 	return st
 }
 
-// join appends what another S line sends to the segment.
+// join appends what another S line sends to the same segment.
 func (st *step) join(next step) {
 	if next.due > 0 {
 		st.due = len(st.data) + next.due
@@ -190,7 +190,7 @@ func (st *step) join(next step) {
 	st.segments = [][]byte{st.data}
 }
 
-// unescape resolves the escapes of a Go string.
+// unescape replaces the escapes of a Go string by the octets they stand for.
 func unescape(text string) ([]byte, error) {
 	var octets []byte
 	for text != "" {
@@ -206,7 +206,7 @@ func unescape(text string) ([]byte, error) {
 		text = rest
 	}
 	if len(octets) == 0 {
-		return nil, errEmptyOctets
+		return nil, errEmptyText
 	}
 	return octets, nil
 }

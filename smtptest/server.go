@@ -13,9 +13,9 @@ import (
 // defaultHostname is Config.Hostname when that is empty.
 const defaultHostname = "mail.test.example"
 
-// Server is an SMTP server on the loopback interface that accepts what is
-// correct, refuses what is not, and remembers both. Its methods may be called
-// from several goroutines at once.
+// Server is an SMTP server on the loopback interface. It accepts what is correct,
+// refuses what is not, and records both. Its methods may be called from several
+// goroutines at once.
 type Server struct {
 	config   Config
 	listener net.Listener
@@ -33,11 +33,13 @@ type Server struct {
 	transcript []string
 }
 
-// NewServer starts a server; a nil Config is the zero Config. The caller closes
-// it. Like httptest.NewServer it panics when it cannot listen on the loopback
-// interface, and for no other reason. For use in a testing/synctest bubble make
-// the server inside the bubble and connect with Pipe: it starts to accept
-// network connections, which no bubble can wait for, at the first call of Addr.
+// NewServer starts a server; a nil Config is the zero Config. The caller closes it.
+// Like httptest.NewServer it panics when it cannot listen on the loopback interface,
+// and for no other reason.
+//
+// To use it in a testing/synctest bubble, call NewServer inside the bubble and
+// connect with Pipe, not with Addr. The server starts to accept network connections
+// at the first call of Addr, and a bubble cannot wait for those.
 func NewServer(c *Config) *Server {
 	s := &Server{done: make(chan struct{}), open: map[*session]bool{}}
 	if c != nil {
@@ -91,11 +93,16 @@ func (s *Server) acceptAll() {
 	}
 }
 
-// Pipe opens a session over an in-memory connection and returns the client's
-// end of it: buffered in both directions, with deadlines, and fit for
-// testing/synctest. One Read never returns octets of two Writes. A write blocks
-// while 1 MiB is unread. With ImplicitTLS the client has to start TLS on it.
-// After Close the session is one that was hung up.
+// Pipe opens a session over an in-memory connection and returns the client's end of
+// it: buffered in both directions, with deadlines, and fit for testing/synctest. One
+// Read never returns bytes of two Writes. A Write blocks while 1 MiB is unread. With
+// ImplicitTLS the client has to start TLS on it. After Server.Close, Pipe returns a
+// connection that the server has closed.
+//
+// The connection has a method InputWaiting() bool, which says whether a Read would
+// return at once with bytes, io.EOF or an error. It does not wait, takes nothing, and
+// ignores deadlines. So a client can look for input that it did not ask for, as it
+// can with MSG_PEEK on a socket.
 func (s *Server) Pipe() net.Conn {
 	client, server := newPipe(pipeLimit)
 	s.start(server)
@@ -123,9 +130,9 @@ func (s *Server) start(nc net.Conn) {
 	}()
 }
 
-// Close hangs up on all sessions, stops listening and returns when every
-// goroutine of the server has ended, so it waits for a Hook that still runs.
-// Closing again does nothing. What was recorded stays readable.
+// Close hangs up on all sessions, stops listening, and waits until every goroutine of
+// the server has ended. So it waits for a Hook that still runs. Closing again does
+// nothing. What was recorded can still be read.
 func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -140,9 +147,9 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// Messages returns the messages accepted so far, oldest first, in copies of
-// the caller's own. A message is recorded before its final reply is sent:
-// whatever becomes of that reply, it is known what the server accepted.
+// Messages returns copies of the messages accepted so far, oldest first. A message is
+// recorded before its final reply is sent, so Messages has it even if the client
+// never receives that reply.
 func (s *Server) Messages() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,33 +161,25 @@ func (s *Server) Messages() []Message {
 	return all
 }
 
-// clone copies the envelope; Data stays shared.
-func (m Message) clone() Message {
-	m.Params = slices.Clone(m.Params)
-	m.To = slices.Clone(m.To)
-	m.RcptParams = slices.Clone(m.RcptParams)
-	for i, p := range m.RcptParams {
-		m.RcptParams[i] = slices.Clone(p)
-	}
-	return m
-}
-
-// Transcript returns what was said so far, sessions interleaved as it
-// happened: "C: " and "S: " and a line each, "C: <4096 octets>" for a message
-// or a chunk, "S> " and a quoted string for Answer.Raw, "-- TLS" where TLS
-// started. What a client says in an AUTH exchange is shown as ***.
+// Transcript returns what was said so far, in the order in which it happened in all
+// sessions. A line is "C: " or "S: " and what the client or the server said. It is
+// "C: <4096 octets>" for a message or a chunk, "S> " and a quoted string for
+// Answer.Raw, and "-- TLS" where TLS started. What a client says in an AUTH exchange
+// is shown as ***.
 func (s *Server) Transcript() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.transcript)
 }
 
-// RoundTrips returns how often the client kept the server waiting: how often
-// the server, having answered everything it had been sent, sent its replies off
-// and had to wait for the next command, message or SASL response. It keeps
-// replies back while input is left, as RFC 2920, 3.2 allows, so a client that
-// sends its commands together is seen to do so. The greeting is one round trip,
-// a reply to QUIT is none, and neither is a TLS handshake.
+// RoundTrips returns how often the server had to wait for the client after having
+// said something: for the next command, message or SASL response. The server keeps
+// replies back while input is left, as RFC 2920, 3.2 allows, so commands that the
+// client sends together are one round trip. Over a Pipe that is so even if they come
+// in several writes: a wait does not count any more when the client goes on without
+// having read what the server said. Over a socket the server cannot know that, and
+// such commands may count more than once. The greeting is one round trip, a reply to
+// QUIT is none, and neither is a TLS handshake.
 func (s *Server) RoundTrips() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,15 +193,15 @@ func (s *Server) Sessions() int {
 	return s.sessions
 }
 
-// ClientTLSConfig returns a new configuration for clients that trusts the
-// server's own certificate and nothing else; a certificate of Config.TLSConfig
-// is not its own. The certificate names Config.Hostname, localhost, 127.0.0.1
-// and ::1; ServerName is left to the client.
+// ClientTLSConfig returns a new configuration for clients. It trusts the certificate
+// that the server makes for itself and nothing else, so it does not trust one of
+// Config.TLSConfig. The certificate names Config.Hostname, localhost, 127.0.0.1 and
+// ::1. The client has to set ServerName.
 func (s *Server) ClientTLSConfig() *tls.Config {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	id, err := s.identity()
 	if err != nil {
-		// A client that must not trust anybody reports it as a failed handshake.
+		// There is no certificate to trust: the client sees why as a failed handshake.
 		cfg.VerifyConnection = func(tls.ConnectionState) error { return err }
 		return cfg
 	}
@@ -245,11 +244,11 @@ func (s *Server) log(format string, args ...any) {
 	s.transcript = append(s.transcript, line)
 }
 
-// countRoundTrip is called where a session begins to wait for its client.
-func (s *Server) countRoundTrip() {
+// countRoundTrips adds n to what RoundTrips returns.
+func (s *Server) countRoundTrips(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.roundTrips++
+	s.roundTrips += n
 }
 
 // record keeps an accepted message.

@@ -1,118 +1,12 @@
 package smtptest
 
 import (
-	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"strings"
 	"testing"
-	"time"
 )
-
-// client is a plain SMTP client: it writes lines and reads replies.
-type client struct {
-	t  *testing.T
-	nc net.Conn
-	r  *bufio.Reader
-}
-
-func newReader(nc net.Conn) *bufio.Reader { return bufio.NewReader(nc) }
-
-// over returns a client on nc that has read the greeting.
-func over(t *testing.T, nc net.Conn) *client {
-	t.Helper()
-	c := &client{t: t, nc: nc, r: newReader(nc)}
-	t.Cleanup(func() { nc.Close() })
-	c.want("220")
-	return c
-}
-
-// piped returns a client with a session of its own that said EHLO.
-func piped(t *testing.T, s *Server) *client {
-	t.Helper()
-	c := over(t, s.Pipe())
-	c.do("EHLO client.example", "250")
-	return c
-}
-
-// reply reads a reply: its lines, joined by LF.
-func (c *client) reply() string {
-	c.t.Helper()
-	var lines []string
-	for {
-		line, err := c.r.ReadString('\n')
-		if err != nil {
-			c.t.Fatalf("reading a reply: %v (got %q after %q)", err, line, lines)
-		}
-		line = strings.TrimSuffix(line, "\r\n")
-		lines = append(lines, line)
-		if len(line) < 4 || line[3] != '-' {
-			return strings.Join(lines, "\n")
-		}
-	}
-}
-
-// want reads a reply that must begin with prefix.
-func (c *client) want(prefix string) string {
-	c.t.Helper()
-	got := c.reply()
-	if !strings.HasPrefix(got, prefix) {
-		c.t.Fatalf("reply %q, want %q", got, prefix)
-	}
-	return got
-}
-
-// raw writes octets.
-func (c *client) raw(s string) {
-	c.t.Helper()
-	if _, err := c.nc.Write([]byte(s)); err != nil {
-		c.t.Fatalf("writing: %v", err)
-	}
-}
-
-// do sends a line and wants a reply.
-func (c *client) do(line, prefix string) string {
-	c.t.Helper()
-	c.raw(line + "\r\n")
-	return c.want(prefix)
-}
-
-// ended wants the server to have hung up.
-func (c *client) ended() {
-	c.t.Helper()
-	if b, err := c.r.ReadByte(); err == nil {
-		c.t.Fatalf("got octet %q, want the end of the connection", b)
-	}
-}
-
-// startTLS sends STARTTLS and goes on under TLS.
-func (c *client) startTLS(s *Server) {
-	c.t.Helper()
-	c.do("STARTTLS", "220")
-	cfg := s.ClientTLSConfig()
-	cfg.ServerName = "localhost"
-	nc := tls.Client(c.nc, cfg)
-	if err := nc.Handshake(); err != nil {
-		c.t.Fatalf("handshake: %v", err)
-	}
-	c.nc, c.r = nc, bufio.NewReader(nc)
-}
-
-func newServer(t *testing.T, c *Config) *Server {
-	t.Helper()
-	s := NewServer(c)
-	t.Cleanup(s.Close)
-	return s
-}
-
-func dial(t *testing.T, s *Server) net.Conn {
-	t.Helper()
-	nc, err := net.DialTimeout("tcp", s.Addr(), 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc
-}
 
 const testMessage = "Subject: test\r\n\r\n..dot\r\nend\r\n"
 
@@ -266,28 +160,28 @@ func TestServerConcurrent(t *testing.T) {
 	}
 }
 
-// TestServerCopies spoils what the server hands out.
+// TestServerCopies changes what the server returned.
 func TestServerCopies(t *testing.T) {
 	extensions := []string{"PIPELINING"}
 	s := newServer(t, &Config{Extensions: extensions})
-	extensions[0] = "SPOILT"
+	extensions[0] = "CHANGED"
 	c := over(t, s.Pipe())
 	if ehlo := c.do("EHLO x", "250"); !strings.Contains(ehlo, "PIPELINING") {
 		t.Errorf("EHLO: %q", ehlo)
 	}
 	dialogue(c, "> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250", "> DATA", "< 354", "> x\r\n.", "< 250")
 	m := s.Messages()[0]
-	m.To[0], m.Data[0] = "spoilt", '!'
-	s.Transcript()[0] = "spoilt"
+	m.To[0], m.Data[0] = "changed", '!'
+	s.Transcript()[0] = "changed"
 	if m := s.Messages()[0]; m.To[0] != "c@d" || string(m.Data) != "x\r\n" {
 		t.Errorf("message %+v", m)
 	}
 	if s.Transcript()[0] != "S: 220 mail.test.example ESMTP ready" {
-		t.Error("transcript spoilt")
+		t.Error("transcript changed")
 	}
-	DefaultExtensions()[0] = "SPOILT"
+	DefaultExtensions()[0] = "CHANGED"
 	if DefaultExtensions()[0] != "PIPELINING" {
-		t.Error("default extensions spoilt")
+		t.Error("default extensions changed")
 	}
 }
 
@@ -324,5 +218,33 @@ func TestLargeFlight(t *testing.T) {
 	dialogue(c, "> DATA", "< 354", "> .", "< 250")
 	if got := len(s.Messages()[0].To); got != n {
 		t.Errorf("%d recipients", got)
+	}
+}
+
+// TestTLSConfig: the server adds its own certificate and minimal version where the
+// configuration has none, and asks for certificates only if EXTERNAL is listed.
+func TestTLSConfig(t *testing.T) {
+	own, _ := newCertificate(t, "client", x509.ExtKeyUsageClientAuth, 0)
+	foreign, pool := newCertificate(t, "server", x509.ExtKeyUsageServerAuth, 0)
+	given := &tls.Config{Certificates: []tls.Certificate{foreign}}
+	s := newServer(t, &Config{TLSConfig: given})
+	given.Certificates = nil // the server has its copy
+	c := piped(t, s)
+	if got := c.secure(s, &tls.Config{RootCAs: pool}).ConnectionState(); got.Version != tls.VersionTLS13 {
+		t.Errorf("version %x", got.Version)
+	}
+
+	asked := false
+	watch := &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked = true
+		return &own, nil
+	}}
+	s = newServer(t, &Config{TLSConfig: &tls.Config{MaxVersion: tls.VersionTLS12}})
+	if got := piped(t, s).secure(s, watch).ConnectionState(); got.Version != tls.VersionTLS12 || asked {
+		t.Errorf("version %x, asked for a certificate: %v", got.Version, asked)
+	}
+	s = newServer(t, &Config{TLSConfig: &tls.Config{ClientAuth: tls.RequireAnyClientCert}})
+	if piped(t, s).secure(s, watch); !asked {
+		t.Error("ClientAuth was overruled")
 	}
 }

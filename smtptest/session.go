@@ -3,7 +3,6 @@ package smtptest
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -11,49 +10,57 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/smtpwire"
+	"github.com/fe022423/submission/smtptest/internal/saslserver"
+	"github.com/fe022423/submission/smtptest/internal/syntax"
 )
 
 const (
-	// inputBuffer is how much a session reads ahead: a whole flight of commands
-	// at once, so that the end of a read is the end of what a client sent.
+	// inputBuffer is how much a session reads ahead: a whole flight of commands at
+	// once, so that a read ends where the client's flight ends.
 	inputBuffer = 64 << 10
-	// maxLine bounds what is read of a line that is longer than any command may
-	// be: up to here the line is refused, beyond it the session ends.
+	// maxLine bounds a line that is longer than any command may be: up to here the
+	// server refuses the line, beyond it the session ends.
 	maxLine = 64 << 10
 )
 
-// session is one SMTP session. One goroutine runs it; only raw.Close is called
-// by others.
+// session is one SMTP session. One goroutine runs it; others call only raw.Close.
 type session struct {
 	srv *Server
 	id  int
 	raw net.Conn      // the transport
 	nc  net.Conn      // raw, or TLS over it
-	in  *bufio.Reader // on nc, sending replies off before it blocks
+	in  *bufio.Reader // on source, which is nc
 	r   *smtpwire.Reader
 	w   *smtpwire.Writer
 
 	encrypted     bool
-	turnedAway    bool              // the greeting was no 220: only QUIT is left
+	turnedAway    bool              // the greeting was not 220: only QUIT is allowed
 	greeted       bool              // by EHLO or HELO
 	offered       map[string]string // EHLO keywords in upper case and their values; nil after HELO
 	authenticated bool
 	user          string
-	bindings      map[string][]byte // channel bindings by type; none in clear text
-	certificate   *x509.Certificate // the client's, nil for none
+	sasl          saslserver.Session
 
 	open   bool // MAIL was accepted
 	chunks chunkState
-	lines  lineCheck
+	lines  syntax.LineCheck
 	msg    Message
 
+	turn turn
+
 	over  bool // leave the command loop
-	lost  bool // the client is gone: nothing to send or swallow
+	lost  bool // the client is gone: nothing to send to it or to read
 	reset bool // end with a RST
 }
 
 func newSession(srv *Server, raw net.Conn, id int) *session {
 	s := &session{srv: srv, id: id, raw: raw}
+	s.sasl = saslserver.Session{
+		Accounts:   srv.config.Accounts,
+		Hostname:   srv.config.Hostname,
+		Mechanisms: srv.config.Mechanisms,
+	}
+	s.turn.pipe, _ = raw.(*memConn)
 	s.attach(raw)
 	s.endTransaction()
 	return s
@@ -67,21 +74,25 @@ func (s *session) attach(nc net.Conn) {
 	s.w = smtpwire.NewWriter(nc)
 }
 
-// source is the session's connection as its reader sees it: replies that were
-// kept back go out before a read that may block.
+// source is nc as the session reads from it: replies that were kept back are sent
+// before a read, which may wait.
 type source struct{ s *session }
 
 func (src source) Read(p []byte) (int, error) {
 	src.s.flush()
-	return src.s.nc.Read(p)
+	n, err := src.s.nc.Read(p)
+	if n > 0 && src.s.turn.hear() {
+		src.s.srv.countRoundTrips(-1)
+	}
+	return n, err
 }
 
-// flush sends what is kept back. That it failed does not matter: the client may
-// have sent commands before it went, and they are obeyed to the last one, so
-// that Messages tells all that a client can have achieved.
+// flush sends the replies that are kept back. It ignores errors: a client that has gone
+// may have sent commands before, and the server obeys all of them, so that Messages
+// has every message that the client has sent.
 func (s *session) flush() { _ = s.w.Flush() }
 
-// run holds the session from the handshake to the hanging up.
+// run is the session, from the greeting until it hangs up.
 func (s *session) run() {
 	defer s.hangUp()
 	if s.srv.config.TLS == ImplicitTLS {
@@ -104,8 +115,8 @@ func (s *session) run() {
 	}
 }
 
-// startTLS shakes hands as the server. What was learnt before is forgotten
-// (RFC 3207, 4.2).
+// startTLS does the handshake, and forgets what the client said before (RFC 3207,
+// 4.2).
 func (s *session) startTLS() {
 	s.await() // the client waits for the 220
 	s.flush()
@@ -126,20 +137,20 @@ func (s *session) startTLS() {
 	s.over, s.lost = true, true
 }
 
-// learnTLS keeps what mechanisms make use of.
+// learnTLS keeps what SASL mechanisms need to know about the connection.
 func (s *session) learnTLS(state tls.ConnectionState, cfg *tls.Config) {
 	if len(state.PeerCertificates) > 0 {
-		s.certificate = state.PeerCertificates[0]
+		s.sasl.Certificate = state.PeerCertificates[0]
 	}
 	var own []byte
 	if chosen := cfg.GetCertificate != nil || cfg.GetConfigForClient != nil; !chosen && len(cfg.Certificates) == 1 {
 		own = cfg.Certificates[0].Certificate[0]
 	}
-	s.bindings = channelBindings(state, own)
+	s.sasl.Bindings = saslserver.Bindings(state, own)
 }
 
-// hangUp sends what is left and closes. Closing a socket with unread input
-// would destroy replies on their way, so input is swallowed until the client
+// hangUp sends what is left and closes. A socket that is closed with unread input
+// destroys replies that are on their way. So hangUp discards input until the client
 // closes too, or the server is closed.
 func (s *session) hangUp() {
 	defer s.raw.Close()
@@ -170,11 +181,11 @@ func (s *session) hangUp() {
 	}
 }
 
-// await counts a round trip if the session is about to wait for the client with
-// all of its input answered.
+// await counts a round trip if the session is about to wait for the client and has
+// answered all of its input.
 func (s *session) await() {
-	if s.r.Buffered() == 0 && s.in.Buffered() == 0 && s.w.Buffered() > 0 {
-		s.srv.countRoundTrip()
+	if s.r.Buffered() == 0 && s.in.Buffered() == 0 && s.turn.wait() {
+		s.srv.countRoundTrips(1)
 	}
 }
 
@@ -189,8 +200,9 @@ func (s *session) readLine() (line string, ok bool) {
 	return string(b), true
 }
 
-// breakOff ends the session after an error of reading: with a reply when the
-// client left the grammar, since then the place in its input is lost.
+// breakOff ends the session after a read failed. If the client broke the grammar, it
+// gets a reply; the server cannot go on, because it does not know where the next
+// command begins.
 func (s *session) breakOff(err error) {
 	s.over = true
 	var syntax *smtpwire.SyntaxError
@@ -204,17 +216,17 @@ func (s *session) breakOff(err error) {
 	}
 }
 
-// verdict is what the server makes of a command.
+// verdict is the server's own answer to a command.
 type verdict struct {
 	reply   string
-	success string             // how a reply begins that has the effect; "" is "2"
-	accept  func(reply string) // the effect, in front of the reply
-	after   func()             // what follows the reply
+	success string             // the start of a reply that has the effect; "" is "2"
+	accept  func(reply string) // the effect, before the reply is sent
+	after   func()             // the effect after that
 	final   bool               // the server's own reply ends the session
 }
 
-// answer asks the Hook, gives its answer or the verdict's reply, and lets that
-// have its effect.
+// answer sends the answer of the Hook, or else the verdict's reply. If the reply means
+// success, it has the verdict's effect.
 func (s *session) answer(verb, line string, v verdict) {
 	a := s.ask(verb, line)
 	if a == nil {
@@ -233,7 +245,7 @@ func (s *session) answer(verb, line string, v verdict) {
 	}
 }
 
-// ask calls the Hook.
+// ask calls the Hook. nil means that the server has to answer.
 func (s *session) ask(verb, line string) *Answer {
 	if s.srv.config.Hook == nil {
 		return nil
@@ -247,7 +259,7 @@ func (s *session) ask(verb, line string) *Answer {
 	})
 }
 
-// send does what an Answer says.
+// send does what an Answer says, but leaves the closing to hangUp.
 func (s *session) send(a *Answer) {
 	if a.Delay > 0 {
 		s.flush()
@@ -258,6 +270,9 @@ func (s *session) send(a *Answer) {
 		case <-s.srv.done:
 			s.over = true
 		}
+	}
+	if a.Reply != "" || len(a.Raw) > 0 {
+		s.turn.speak()
 	}
 	if a.Reply != "" {
 		for line := range strings.SplitSeq(a.Reply, "\n") {

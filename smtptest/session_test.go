@@ -7,22 +7,6 @@ import (
 	"testing"
 )
 
-// dialogue is a session, line by line: "> line" is sent, "< prefix" begins the
-// reply, "." is the end of the connection.
-func dialogue(c *client, lines ...string) {
-	c.t.Helper()
-	for _, line := range lines {
-		switch line[0] {
-		case '>':
-			c.raw(strings.TrimPrefix(line[1:], " ") + "\r\n")
-		case '<':
-			c.want(strings.TrimPrefix(line[1:], " "))
-		default:
-			c.ended()
-		}
-	}
-}
-
 func TestCommands(t *testing.T) {
 	tests := map[string]struct {
 		config *Config
@@ -129,7 +113,7 @@ func TestData(t *testing.T) {
 		"no octets":         {[]string{"> BDAT 4\r\nab", "< 250", "> BDAT 0 LAST", "< 250"}, []string{"ab\r\n"}},
 		"BDAT then DATA":    {[]string{"> BDAT 3\r\na", "< 250", "> DATA", "< 503", "> RCPT TO:<e@f>", "< 503", "> BDAT 3 LAST\r\nb", "< 250"}, []string{"a\r\nb\r\n"}},
 		"BDAT then RSET":    {[]string{"> BDAT 3\r\na", "< 250", "> RSET", "< 250", "> BDAT 3 LAST\r\nb", "< 503 5.5.1"}, nil},
-		"BDAT behind LAST":  {[]string{"> BDAT 3 LAST\r\na", "< 250", "> BDAT 3\r\nb", "< 503 5.5.1", "> NOOP", "< 250"}, []string{"a\r\n"}},
+		"BDAT after LAST":   {[]string{"> BDAT 3 LAST\r\na", "< 250", "> BDAT 3\r\nb", "< 503 5.5.1", "> NOOP", "< 250"}, []string{"a\r\n"}},
 		"BDAT too large":    {[]string{"> BDAT 16\r\n" + strings.Repeat("x", 14), "< 250", "> BDAT 16\r\n" + strings.Repeat("x", 14), "< 552", "> BDAT 3 LAST\r\nb", "< 503", "> RSET", "< 250"}, nil},
 		"BDAT bare LF":      {[]string{"> BDAT 5\r\na\nb", "< 554 5.6.0", "> BDAT 3 LAST\r\nb", "< 503"}, nil},
 		"BDAT size":         {[]string{"> BDAT x LAST", "< 501", "."}, nil},
@@ -203,8 +187,8 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// FuzzSession sends a server anything: it must neither panic nor hang, and what
-// it accepted must have come in a transaction.
+// FuzzSession sends a server anything. It must neither panic nor hang, and every message
+// it accepted must have recipients.
 func FuzzSession(f *testing.F) {
 	f.Add("EHLO x\r\nMAIL FROM:<\"a>b\"@c> SIZE=3 BODY=8BITMIME\r\nRCPT TO:<@x:c@d> NOTIFY=DELAY ORCPT=rfc822;a+2B\r\nDATA\r\n..x\r\n.\r\nQUIT\r\n")
 	f.Add("EHLO [IPv6:::1]\r\nMAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nBDAT 2\r\nabBDAT 0 LAST\r\nBDAT 5 LAST\r\n")

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/hmac"
@@ -28,9 +28,9 @@ func newCRAM(accounts map[string]string, hostname string) *cram {
 	}
 }
 
-func (x *cram) user() string { return x.name }
+func (x *cram) User() string { return x.name }
 
-func (x *cram) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *cram) Next(response []byte) (challenge []byte, done bool, err error) {
 	if !x.asked {
 		if response != nil {
 			return nil, false, errInitial
@@ -38,7 +38,7 @@ func (x *cram) next(response []byte) (challenge []byte, done bool, err error) {
 		x.asked = true
 		return []byte(x.challenge), false, nil
 	}
-	// A user name may hold spaces, a digest cannot.
+	// A user name may have spaces, a digest cannot.
 	at := strings.LastIndexByte(string(response), ' ')
 	if at <= 0 || len(response)-at-1 != hex.EncodedLen(md5.Size) {
 		return nil, false, errResponse
@@ -48,7 +48,7 @@ func (x *cram) next(response []byte) (challenge []byte, done bool, err error) {
 	mac := hmac.New(md5.New, []byte(password))
 	mac.Write([]byte(x.challenge))
 	if !known || string(response[at+1:]) != hex.EncodeToString(mac.Sum(nil)) {
-		return nil, false, errCredentials
+		return nil, false, ErrCredentials
 	}
 	return nil, true, nil
 }

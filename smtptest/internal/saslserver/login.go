@@ -1,16 +1,16 @@
-package smtptest
+package saslserver
 
-// loginExchange is LOGIN (draft-murchison-sasl-login).
-type loginExchange struct {
+// login is LOGIN (draft-murchison-sasl-login).
+type login struct {
 	accounts map[string]string
 	name     string
 	named    bool
 	asked    bool
 }
 
-func (x *loginExchange) user() string { return x.name }
+func (x *login) User() string { return x.name }
 
-func (x *loginExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *login) Next(response []byte) (challenge []byte, done bool, err error) {
 	switch {
 	case response == nil && !x.asked:
 		x.asked = true
@@ -19,7 +19,7 @@ func (x *loginExchange) next(response []byte) (challenge []byte, done bool, err 
 		x.name, x.named = string(response), true
 		return []byte("Password:"), false, nil
 	case !mayLogIn(x.accounts, x.name, string(response)):
-		return nil, false, errCredentials
+		return nil, false, ErrCredentials
 	}
 	return nil, true, nil
 }

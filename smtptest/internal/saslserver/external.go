@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/x509"
@@ -6,20 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// externalExchange is EXTERNAL (RFC 4422, appendix A) on the strength of a TLS
-// client certificate.
-type externalExchange struct {
+// external is EXTERNAL (RFC 4422, appendix A) with a TLS client certificate.
+type external struct {
 	accounts    map[string]string
 	certificate *x509.Certificate
 	name        string
 	asked       bool
 }
 
-func (x *externalExchange) user() string { return x.name }
+func (x *external) User() string { return x.name }
 
-// next lets the client act as the common name of its certificate, or as one of
-// the accounts.
-func (x *externalExchange) next(response []byte) (challenge []byte, done bool, err error) {
+// Next lets the client act as the common name of its certificate, or as one of the
+// accounts.
+func (x *external) Next(response []byte) (challenge []byte, done bool, err error) {
 	if response == nil && !x.asked {
 		x.asked = true
 		return nil, false, nil
@@ -31,10 +30,10 @@ func (x *externalExchange) next(response []byte) (challenge []byte, done bool, e
 	case x.name == "":
 		x.name = x.certificate.Subject.CommonName
 	case x.name != x.certificate.Subject.CommonName && !mayActAs(x.accounts, x.name):
-		return nil, false, refusal("the certificate is not for that identity")
+		return nil, false, Refusal("the certificate is not for that identity")
 	}
 	if x.name == "" {
-		return nil, false, refusal("the certificate has no common name")
+		return nil, false, Refusal("the certificate has no common name")
 	}
 	return nil, true, nil
 }

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"maps"
@@ -8,22 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// bearerExchange is XOAUTH2 or OAUTHBEARER: one message with a token and, if
-// that is refused, the reason and an answer without meaning. The token of an
-// account is its password.
-type bearerExchange struct {
+// bearer is XOAUTH2 or OAUTHBEARER. The client sends one message with a token. If the
+// server refuses the token, it sends the reason, and the client sends an answer that
+// means nothing. The token of an account is its password.
+type bearer struct {
 	accounts map[string]string
 	parse    func(message string) (user, token string, ok bool)
-	reason   string // why a token is refused, in JSON
-	answer   string // what the client says to that
+	reason   string // why the server refuses a token, in JSON
+	answer   string // the client's answer to the reason
 
 	name    string
 	asked   bool
 	refused bool
 }
 
-func newXOAuth2(accounts map[string]string) *bearerExchange {
-	return &bearerExchange{
+// newXOAuth2 returns XOAUTH2, which Google defined.
+func newXOAuth2(accounts map[string]string) *bearer {
+	return &bearer{
 		accounts: accounts,
 		parse:    parseXOAuth2,
 		reason:   `{"status":"401","schemes":"Bearer","scope":"mail"}`,
@@ -32,8 +33,8 @@ func newXOAuth2(accounts map[string]string) *bearerExchange {
 }
 
 // newOAuthBearer returns OAUTHBEARER (RFC 7628).
-func newOAuthBearer(accounts map[string]string) *bearerExchange {
-	return &bearerExchange{
+func newOAuthBearer(accounts map[string]string) *bearer {
+	return &bearer{
 		accounts: accounts,
 		parse:    parseOAuthBearer,
 		reason:   `{"status":"invalid_token"}`,
@@ -41,14 +42,14 @@ func newOAuthBearer(accounts map[string]string) *bearerExchange {
 	}
 }
 
-func (x *bearerExchange) user() string { return x.name }
+func (x *bearer) User() string { return x.name }
 
-func (x *bearerExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *bearer) Next(response []byte) (challenge []byte, done bool, err error) {
 	if x.refused {
 		if string(response) != x.answer {
 			return nil, false, errResponse
 		}
-		return nil, false, refusal("the token is not valid")
+		return nil, false, Refusal("the token is not valid")
 	}
 	if response == nil && !x.asked {
 		x.asked = true
@@ -68,8 +69,8 @@ func (x *bearerExchange) next(response []byte) (challenge []byte, done bool, err
 	return nil, true, nil
 }
 
-// owner is the first account, by the alphabet, with that token.
-func (x *bearerExchange) owner(token string) string {
+// owner returns the first account in alphabetical order that has the token.
+func (x *bearer) owner(token string) string {
 	for _, account := range slices.Sorted(maps.Keys(x.accounts)) {
 		if x.accounts[account] == token {
 			return account
@@ -78,7 +79,7 @@ func (x *bearerExchange) owner(token string) string {
 	return ""
 }
 
-// parseXOAuth2 takes `user=` U ^A `auth=Bearer ` T ^A^A apart.
+// parseXOAuth2 parses "user=" user ^A "auth=Bearer " token ^A ^A.
 func parseXOAuth2(message string) (user, token string, ok bool) {
 	parts := strings.Split(message, "\x01")
 	if len(parts) != 4 || parts[2] != "" || parts[3] != "" || !utf8.ValidString(message) {
@@ -90,9 +91,9 @@ func parseXOAuth2(message string) (user, token string, ok bool) {
 	return user, token, ok && hasUser && hasAuth && user != ""
 }
 
-// parseOAuthBearer takes the client-resp of RFC 7628, 3.1 apart. Host and port
-// are checked for their form only, since a test may call its server what it
-// likes. There is no channel binding, so "p" has no meaning.
+// parseOAuthBearer parses the client-resp of RFC 7628, 3.1. It checks only the form of
+// host and port, because a test may give its server any name. It refuses the flag "p":
+// there is no channel binding.
 func parseOAuthBearer(message string) (user, token string, ok bool) {
 	header, rest, ok := strings.Cut(message, "\x01")
 	if !ok || !utf8.ValidString(header) {
@@ -107,7 +108,7 @@ func parseOAuthBearer(message string) (user, token string, ok bool) {
 			return "", "", false
 		}
 	}
-	values, ok := parsePairsOf(rest)
+	values, ok := parseKeyValues(rest)
 	if !ok {
 		return "", "", false
 	}
@@ -121,7 +122,7 @@ func parseOAuthBearer(message string) (user, token string, ok bool) {
 	return user, token, ok
 }
 
-// parseAuthzid resolves the quoting of a gs2-authzid (RFC 5801, 4).
+// parseAuthzid returns the identity in a gs2-authzid (RFC 5801, 4).
 func parseAuthzid(s string) (string, bool) {
 	name, ok := strings.CutPrefix(s, "a=")
 	if !ok || name == "" || strings.ContainsRune(name, 0) {
@@ -131,8 +132,9 @@ func parseAuthzid(s string) (string, bool) {
 	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(name), !strings.Contains(bare, "=")
 }
 
-// parsePairsOf takes *kvpair kvsep apart; no key may come twice.
-func parsePairsOf(s string) (map[string]string, bool) {
+// parseKeyValues parses *kvpair kvsep of RFC 7628, 3.1. It refuses a key that comes
+// twice.
+func parseKeyValues(s string) (map[string]string, bool) {
 	values := map[string]string{}
 	for s != "\x01" {
 		pair, rest, ended := strings.Cut(s, "\x01")
@@ -153,15 +155,15 @@ func validPairValue(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return (c < ' ' || c > '~') && !strings.ContainsRune("\t\r\n", c) })
 }
 
-// validPort wants a number without leading zeros.
+// validPort accepts a port number without leading zeros.
 func validPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && strconv.FormatUint(n, 10) == s && n > 0
 }
 
-// parseBearer takes the token out of an Authorization header (RFC 6750, 2.1).
-// The name of the scheme has no case. Any visible ASCII may be in a token, more
-// than the RFC has it.
+// parseBearer returns the token in the value of an Authorization header (RFC 6750,
+// 2.1). It ignores the case of the scheme. It accepts any visible ASCII in a token,
+// which is more than the RFC allows.
 func parseBearer(auth string) (token string, ok bool) {
 	scheme, token, _ := strings.Cut(auth, " ")
 	visible := !strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' })

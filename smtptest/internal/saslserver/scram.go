@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/sha256"
@@ -9,20 +9,20 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// scramIterations is the least that RFC 5802, 5.1 and RFC 7677, 4 recommend: a
-// test has no use for more.
+// scramIterations is the minimum that RFC 5802, 5.1 and RFC 7677, 4 recommend. A test
+// does not need more.
 const scramIterations = 4096
 
-// scramExchange is SCRAM (RFC 5802, RFC 7677), with or without -PLUS.
-type scramExchange struct {
+// scramServer is SCRAM (RFC 5802, RFC 7677), with or without -PLUS.
+type scramServer struct {
 	accounts map[string]string
 	hash     scram.HashGeneratorFcn
 	plus     bool              // the mechanism is a -PLUS
 	binds    bool              // the server offers a -PLUS on this session
 	bindings map[string][]byte // channel bindings by type
 
-	salt  string        // "" is one of the account's own
-	nonce func() string // nil is a random one
+	salt  string        // "": derived from the account
+	nonce func() string // nil: random
 
 	conv  *scram.ServerConversation
 	name  string
@@ -32,25 +32,26 @@ type scramExchange struct {
 type scramState uint8
 
 const (
-	scramStart scramState = iota // the client speaks first, perhaps when asked to
+	scramStart scramState = iota // the client speaks first, perhaps after an empty challenge
 	scramFirst
 	scramFinal
-	scramProof // the server's signature is out; an empty response ends it
+	scramProof // the server's signature was sent; an empty response is the end
 )
 
-// The server-error-values (RFC 5802, 7) of the server's own checks. They stand in
-// the text of the 535: RFC 5802, 5.1 allows a server to end the exchange without
-// a server-final-message.
+// The server-error-values (RFC 5802, 7) of the server's own checks. They become the
+// text of the 535 reply: RFC 5802, 5.1 allows a server to end the exchange without a
+// server-final-message.
 const (
-	errSCRAMExtension refusal = "extensions-not-supported"
-	errSCRAMCanBind   refusal = "server-does-support-channel-binding"
-	errSCRAMNoBinding refusal = "channel-binding-not-supported"
-	errSCRAMType      refusal = "unsupported-channel-binding-type"
+	errSCRAMExtension Refusal = "extensions-not-supported"
+	errSCRAMCanBind   Refusal = "server-does-support-channel-binding"
+	errSCRAMNoBinding Refusal = "channel-binding-not-supported"
+	errSCRAMType      Refusal = "unsupported-channel-binding-type"
 )
 
-// newSCRAM returns nil for a mechanism that is none of the family's.
-func newSCRAM(mechanism string, accounts map[string]string) *scramExchange {
-	x := &scramExchange{accounts: accounts, plus: isPlus(mechanism)}
+// newSCRAM returns nil if the mechanism is not SCRAM, or has a hash that is not known
+// here.
+func newSCRAM(mechanism string, accounts map[string]string) *scramServer {
+	x := &scramServer{accounts: accounts, plus: isPlus(mechanism)}
 	switch strings.TrimSuffix(mechanism, plusSuffix) {
 	case "SCRAM-SHA-1":
 		x.hash = scram.SHA1
@@ -64,9 +65,9 @@ func newSCRAM(mechanism string, accounts map[string]string) *scramExchange {
 	return x
 }
 
-func (x *scramExchange) user() string { return x.name }
+func (x *scramServer) User() string { return x.name }
 
-func (x *scramExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *scramServer) Next(response []byte) (challenge []byte, done bool, err error) {
 	message := string(response)
 	switch x.state {
 	case scramStart:
@@ -91,7 +92,7 @@ func (x *scramExchange) next(response []byte) (challenge []byte, done bool, err 
 }
 
 // first answers the client-first-message.
-func (x *scramExchange) first(message string) ([]byte, error) {
+func (x *scramServer) first(message string) ([]byte, error) {
 	if err := checkSCRAMFirst(message); err != nil {
 		return nil, err
 	}
@@ -116,10 +117,10 @@ func (x *scramExchange) first(message string) ([]byte, error) {
 	return x.step(message)
 }
 
-// judgeFlag applies the rules of RFC 5802, 6 to the gs2-cbind-flag. They are the
-// server's own business and not that of what the EHLO reply said: a Hook that
-// strikes -PLUS from the reply is the attack that "y" uncovers.
-func (x *scramExchange) judgeFlag(flag string) error {
+// judgeFlag applies the rules of RFC 5802, 6 to the gs2-cbind-flag. It looks at what
+// the server supports, not at what the EHLO reply said: if somebody removes -PLUS from
+// the reply, the flag "y" shows it.
+func (x *scramServer) judgeFlag(flag string) error {
 	kind, binding := strings.CutPrefix(flag, "p=")
 	switch {
 	case flag == "y" && x.binds, x.plus && !binding:
@@ -133,7 +134,7 @@ func (x *scramExchange) judgeFlag(flag string) error {
 }
 
 // final answers the client-final-message.
-func (x *scramExchange) final(message string) ([]byte, error) {
+func (x *scramServer) final(message string) ([]byte, error) {
 	if err := checkSCRAMFinal(message); err != nil {
 		return nil, err
 	}
@@ -143,14 +144,14 @@ func (x *scramExchange) final(message string) ([]byte, error) {
 	}
 	identity := x.conv.AuthzID()
 	if _, ok := x.account(identity); !ok && identity != "" {
-		return nil, errCredentials
+		return nil, ErrCredentials
 	}
 	return proof, nil
 }
 
-// step has the library answer a message. With an error it says what a
-// server-final-message would.
-func (x *scramExchange) step(message string) ([]byte, error) {
+// step lets the library answer a message. Its error is what a server-final-message would
+// say.
+func (x *scramServer) step(message string) ([]byte, error) {
 	answer, err := x.conv.Step(message)
 	if err == nil {
 		return []byte(answer), nil
@@ -159,22 +160,22 @@ func (x *scramExchange) step(message string) ([]byte, error) {
 	case "":
 		return nil, errResponse
 	case scram.ErrUnknownUser, scram.ErrInvalidProof:
-		return nil, errCredentials
+		return nil, ErrCredentials
 	default:
-		return nil, refusal(reason)
+		return nil, Refusal(reason)
 	}
 }
 
-// lookUp returns what a server keeps of the account that a client named.
-func (x *scramExchange) lookUp(name string) (scram.StoredCredentials, error) {
+// lookUp returns what a server stores about the account that the client named.
+func (x *scramServer) lookUp(name string) (scram.StoredCredentials, error) {
 	account, ok := x.account(name)
 	if !ok {
-		return scram.StoredCredentials{}, errCredentials
+		return scram.StoredCredentials{}, ErrCredentials
 	}
 	x.name = account
 	client, err := x.hash.NewClient("", x.accounts[account], "")
 	if err != nil {
-		// SASLprep prohibits the password, so that nobody can have prepared it.
+		// SASLprep prohibits the password, so the client cannot have prepared it.
 		client, err = x.hash.NewClientUnprepped("", x.accounts[account], "")
 	}
 	if err != nil {
@@ -182,24 +183,24 @@ func (x *scramExchange) lookUp(name string) (scram.StoredCredentials, error) {
 	}
 	salt := x.salt
 	if salt == "" {
-		// Not a new one each time: an account has its salt, and a client may
-		// keep what it derived from it (RFC 5802, 5.1).
+		// An account always has the same salt: a client may keep what it derived from
+		// the salt (RFC 5802, 5.1).
 		sum := sha256.Sum256([]byte(account))
 		salt = string(sum[:16])
 	}
 	return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: salt, Iters: scramIterations})
 }
 
-// account finds the account of a name that may have been prepared with SASLprep
-// (RFC 5802, 5.1).
-func (x *scramExchange) account(name string) (account string, ok bool) {
+// account finds the account with that name. The client may have prepared the name with
+// SASLprep (RFC 5802, 5.1).
+func (x *scramServer) account(name string) (account string, ok bool) {
 	prepared := x.prepare(name)
 	return findAccount(x.accounts, name, func(account string) bool { return x.prepare(account) == prepared })
 }
 
-// prepare returns the name as a client sends it, or as it is where SASLprep
-// prohibits it.
-func (x *scramExchange) prepare(name string) string {
+// prepare returns the name as a client sends it. A name that SASLprep prohibits stays as
+// it is.
+func (x *scramServer) prepare(name string) string {
 	client, err := x.hash.NewClient(name, "", "")
 	if err != nil {
 		return name
@@ -211,8 +212,8 @@ func (x *scramExchange) prepare(name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(first, "n,,n="), ",r=")
 }
 
-// checkSCRAMFirst checks what the library takes for granted of a
-// client-first-message: text, no mandatory extension, and a nonce.
+// checkSCRAMFirst checks what the library does not check in a client-first-message: that
+// it is text, and has no mandatory extension, and has a nonce.
 func checkSCRAMFirst(message string) error {
 	fields, err := splitSCRAM(message)
 	if err != nil {
@@ -228,8 +229,8 @@ func checkSCRAMFirst(message string) error {
 	return nil
 }
 
-// checkSCRAMFinal does the same for a client-final-message, whose binding and
-// proof must be strict base64.
+// checkSCRAMFinal does the same for a client-final-message: its binding and proof must be
+// strict base64.
 func checkSCRAMFinal(message string) error {
 	fields, err := splitSCRAM(message)
 	if err != nil {
@@ -248,7 +249,7 @@ func isBase64(s string) bool {
 	return err == nil
 }
 
-// splitSCRAM takes a message apart and refuses mandatory extensions.
+// splitSCRAM splits a message and refuses mandatory extensions.
 func splitSCRAM(message string) ([]string, error) {
 	isControl := func(c rune) bool { return c < ' ' || c == 0x7f }
 	if !utf8.ValidString(message) || strings.ContainsFunc(message, isControl) {

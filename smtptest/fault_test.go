@@ -68,13 +68,13 @@ func TestFaultCut(t *testing.T) {
 				t.Errorf("write %v, after %d: the server got %q, %v", write, n, sent, err)
 			}
 			if _, err := c.Read(got); err != io.EOF {
-				t.Errorf("Read behind the cut: %v", err)
+				t.Errorf("Read after the cut: %v", err)
 			}
 			if err := errors.Join(c.SetDeadline(time.Now()), c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{}), c.Close()); err != nil {
-				t.Errorf("behind the cut: %v", err)
+				t.Errorf("after the cut: %v", err)
 			}
 			if _, err := c.Read(got); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("Read behind Close: %v", err)
+				t.Errorf("Read after Close: %v", err)
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func TestFaultStall(t *testing.T) {
 		if n, err := c.Write([]byte("hello")); n != 3 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Minute {
 			t.Errorf("Write gives %d, %v after %v", n, err, time.Since(start))
 		}
-		_, _ = b.Write([]byte("unheard"))
+		_, _ = b.Write([]byte("never read"))
 		_ = c.SetReadDeadline(start.Add(time.Hour))
 		buf := make([]byte, 9)
 		if n, err := c.Read(buf); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Hour {
@@ -113,7 +113,7 @@ func TestFaultStall(t *testing.T) {
 	})
 }
 
-// TestFaultStallMeanwhile has a Read under way when the other direction stalls.
+// TestFaultStallMeanwhile has a Read running when the other direction stalls.
 func TestFaultStallMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(pipeLimit)
@@ -158,8 +158,8 @@ func TestFaultFalseError(t *testing.T) {
 	}
 }
 
-// TestFaultSweep cuts a session with a server at every octet: what the client
-// could deliver whole the server has, and nothing else.
+// TestFaultSweep cuts a session with a server at every octet: the server
+// has the message if the client could deliver all of it, and only then.
 func TestFaultSweep(t *testing.T) {
 	const said = "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
 	for n := range int64(len(said) + 1) {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Limit is a number of octets that may pass. The zero value sets no limit.
+// Limit is a number of bytes that may pass. The zero value sets no limit.
 type Limit struct {
 	octets int64
 	set    bool
 }
 
-// After returns a Limit of n octets; 0 lets none pass.
+// After returns a Limit of n bytes. After(0) lets none pass.
 func After(n int64) Limit { return Limit{octets: max(n, 0), set: true} }
 
 // FaultMode is what happens to a connection at its Limit. The zero value is Cut.
@@ -24,38 +24,39 @@ type FaultMode uint8
 const (
 	// Cut closes the connection. Reads give io.EOF, writes EPIPE.
 	Cut FaultMode = iota
-	// Stall lets nothing pass any more: reads and writes wait for their
-	// deadline or for Close.
+	// Stall lets nothing pass any more: reads and writes wait until their deadline
+	// passes or Close is called.
 	Stall
-	// FalseError is Cut, but the Write that reaches the Limit has all of its
-	// octets delivered first, and then reports that none were (n = 0, EPIPE).
+	// FalseError is Cut, but the Write that reaches the Limit first delivers all of
+	// its bytes, and then reports that it delivered none (n = 0, EPIPE).
 	FalseError
 )
 
-// Fault describes a connection that fails after so many octets. The zero value
-// never fails; wrapped with it, a connection only counts.
+// Fault describes a connection that fails after a number of bytes. The zero value
+// never fails; a connection that it wraps only counts.
 //
-// To fail at every point of a session, run it once over the zero Fault, take
-// the counts from Octets, and run it again with each smaller number:
+// To fail at every point of a session, run it once over the zero Fault, read the
+// counts from FaultConn.Octets, and run it again with each smaller number:
 //
 //	for n := range written {
 //		nc = smtptest.Fault{Write: smtptest.After(n)}.Wrap(nc)
 //		...
 //	}
 type Fault struct {
-	// Read limits the octets the client reads. As soon as the last of them is
-	// read the connection fails, in both directions.
+	// Read limits the bytes that the client reads. As soon as the client has read
+	// the last of them, the connection fails in both directions.
 	Read Limit
-	// Write limits the octets the client writes. Exactly so many are
-	// delivered: a Write that has more is delivered in part and fails. As soon
-	// as the last is written the connection fails, in both directions.
+	// Write limits the bytes that the client writes. Exactly so many are delivered:
+	// a Write of more delivers a part and fails. As soon as the last of them is
+	// written, the connection fails in both directions.
 	Write Limit
 	// Mode is how it fails.
 	Mode FaultMode
 }
 
-// Wrap returns nc with the fault in it. A limit of no octets fails at once,
-// except for FalseError, which needs a Write to be false about.
+// Wrap returns a connection that is nc with the fault. With a limit of no bytes it
+// fails at once; but with FalseError and After(0) for Write, it fails at the first
+// Write.
 func (f Fault) Wrap(nc net.Conn) *FaultConn {
 	c := &FaultConn{nc: nc, fault: f}
 	c.wake.L = &c.mu
@@ -66,8 +67,8 @@ func (f Fault) Wrap(nc net.Conn) *FaultConn {
 }
 
 // FaultConn is a connection with a Fault. Like any net.Conn it may be used by
-// several goroutines at once, though not by two readers or two writers if the
-// limits are to be met to the octet.
+// several goroutines at once. The limits are exact for one reader and one writer at
+// a time.
 type FaultConn struct {
 	nc    net.Conn
 	fault Fault
@@ -77,18 +78,18 @@ type FaultConn struct {
 	read, written int64
 	failed        bool
 	closed        bool
-	// What a stalled connection waits for; nc has its own deadlines besides.
+	// How long a stalled connection waits; nc has deadlines too.
 	readBy, writeBy deadline
 }
 
-// Octets returns how many octets the client has read and written so far.
+// Octets returns how many bytes the client has read and written so far.
 func (c *FaultConn) Octets() (read, written int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.read, c.written
 }
 
-// room returns how much of n octets may still pass.
+// room returns how many of n octets may still pass.
 func (l Limit) room(passed int64, n int) int {
 	if !l.set {
 		return n
@@ -98,7 +99,7 @@ func (l Limit) room(passed int64, n int) int {
 
 func (l Limit) reached(passed int64) bool { return l.set && passed >= l.octets }
 
-// checkLimits lets the connection fail if a limit is reached. It needs mu.
+// checkLimits makes the connection fail if a limit is reached. It needs mu.
 func (c *FaultConn) checkLimits() {
 	falseStart := c.fault.Mode == FalseError && c.written == 0
 	if c.failed || !c.fault.Read.reached(c.read) && (falseStart || !c.fault.Write.reached(c.written)) {
@@ -111,7 +112,7 @@ func (c *FaultConn) checkLimits() {
 	c.wake.Broadcast()
 }
 
-// Read reads up to the limit.
+// Read reads from the wrapped connection, up to the limit.
 func (c *FaultConn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +124,7 @@ func (c *FaultConn) Read(b []byte) (int, error) {
 	n, err := c.nc.Read(b)
 	c.mu.Lock()
 	if c.failed {
-		// The other direction failed meanwhile, so these came too late.
+		// The other direction has failed since, so these came too late.
 		return 0, c.failure("read", io.EOF, &c.readBy)
 	}
 	c.read += int64(n)
@@ -131,7 +132,25 @@ func (c *FaultConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write writes up to the limit.
+// InputWaiting says whether Read would return at once with bytes, io.EOF or an error.
+// It does not wait, takes nothing, and ignores deadlines. After Close it is true.
+// After a failure it is true unless Mode is Stall. In between it is what the wrapped
+// connection says, or false if that has no method InputWaiting() bool.
+func (c *FaultConn) InputWaiting() bool {
+	c.mu.Lock()
+	closed, failed := c.closed, c.failed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return true
+	case failed:
+		return c.fault.Mode != Stall
+	}
+	nc, ok := c.nc.(interface{ InputWaiting() bool })
+	return ok && nc.InputWaiting()
+}
+
+// Write writes to the wrapped connection, up to the limit.
 func (c *FaultConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,8 +158,8 @@ func (c *FaultConn) Write(b []byte) (int, error) {
 		return 0, c.failure("write", errBrokenPipe(), &c.writeBy)
 	}
 	part := b[:c.fault.Write.room(c.written, len(b))]
-	lie := c.fault.Mode == FalseError && c.fault.Write.reached(c.written+int64(len(b)))
-	if lie {
+	deny := c.fault.Mode == FalseError && c.fault.Write.reached(c.written+int64(len(b)))
+	if deny {
 		part = b
 	}
 	c.mu.Unlock()
@@ -149,7 +168,7 @@ func (c *FaultConn) Write(b []byte) (int, error) {
 	c.written += int64(n)
 	c.checkLimits()
 	switch {
-	case lie:
+	case deny:
 		return 0, c.failure("write", errBrokenPipe(), &c.writeBy)
 	case err != nil || n == len(b):
 		return n, err
@@ -157,8 +176,8 @@ func (c *FaultConn) Write(b []byte) (int, error) {
 	return n, c.failure("write", errBrokenPipe(), &c.writeBy)
 }
 
-// failure is what an operation on the failed connection gives; on a stalled one
-// it waits first. It needs mu.
+// failure returns the error of an operation on the failed connection. On a stalled
+// one it waits first. It needs mu.
 func (c *FaultConn) failure(op string, err error, by *deadline) error {
 	if c.fault.Mode == Stall {
 		for !c.closed && !by.passed {
@@ -185,8 +204,8 @@ func (c *FaultConn) Close() error {
 	return c.unlessCut(c.nc.Close())
 }
 
-// unlessCut drops the error of an operation on the connection that was closed
-// under the client: as far as that knows, it is still there.
+// unlessCut drops the error of an operation on a connection that the fault closed:
+// the client did not close it and cannot know.
 func (c *FaultConn) unlessCut(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,7 +221,7 @@ func (c *FaultConn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 // RemoteAddr returns the address of the server's end.
 func (c *FaultConn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
-// SetDeadline sets both deadlines, for a stalled connection too.
+// SetDeadline sets both deadlines. They end a stall too.
 func (c *FaultConn) SetDeadline(t time.Time) error {
 	c.readBy.set(&c.wake, t)
 	c.writeBy.set(&c.wake, t)

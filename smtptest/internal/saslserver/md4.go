@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"encoding/binary"
@@ -34,7 +34,7 @@ var md4Rounds = [...]md4Round{
 	},
 }
 
-// md4 is the digest of RFC 1320, which nothing but NTLM needs any more.
+// md4 returns the digest of RFC 1320. Only NTLM still needs it.
 func md4(message []byte) []byte {
 	padded := append([]byte(nil), message...)
 	padded = append(padded, 0x80)

@@ -1,17 +1,17 @@
-package smtptest
+package saslserver
 
 import "strings"
 
-// plainExchange is PLAIN (RFC 4616).
-type plainExchange struct {
+// plain is PLAIN (RFC 4616).
+type plain struct {
 	accounts map[string]string
 	name     string
 	asked    bool
 }
 
-func (x *plainExchange) user() string { return x.name }
+func (x *plain) User() string { return x.name }
 
-func (x *plainExchange) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *plain) Next(response []byte) (challenge []byte, done bool, err error) {
 	if response == nil && !x.asked {
 		x.asked = true
 		return nil, false, nil
@@ -22,7 +22,7 @@ func (x *plainExchange) next(response []byte) (challenge []byte, done bool, err 
 	}
 	x.name = parts[1]
 	if !mayLogIn(x.accounts, parts[1], parts[2]) || !mayActAs(x.accounts, parts[0]) {
-		return nil, false, errCredentials
+		return nil, false, ErrCredentials
 	}
 	return nil, true, nil
 }

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/sha256"
@@ -7,16 +7,16 @@ import (
 	"crypto/x509"
 )
 
-// exporterLabel and exporterLength make tls-exporter (RFC 9266, 2).
+// exporterLabel and exporterLength define tls-exporter (RFC 9266, 2).
 const (
 	exporterLabel  = "EXPORTER-Channel-Binding"
 	exporterLength = 32
 )
 
-// channelBindings returns what a TLS connection can be bound by, under the
-// names of RFC 5056's registry. The certificate is the server's own, in DER, nil
-// when it is not known which one the client saw.
-func channelBindings(state tls.ConnectionState, certificate []byte) map[string][]byte {
+// Bindings returns the channel bindings of a TLS connection. The keys are the types in
+// the registry of RFC 5056. certificate is the one that the client saw, in DER, or nil
+// if that is not known.
+func Bindings(state tls.ConnectionState, certificate []byte) map[string][]byte {
 	bindings := map[string][]byte{}
 	if state.Version >= tls.VersionTLS13 {
 		if data, err := state.ExportKeyingMaterial(exporterLabel, nil, exporterLength); err == nil {
@@ -29,8 +29,8 @@ func channelBindings(state tls.ConnectionState, certificate []byte) map[string][
 	return bindings
 }
 
-// hashCertificate is the binding of RFC 5929, 4.1. It is undefined for a
-// certificate whose signature has no hash of its own, as Ed25519's.
+// hashCertificate returns tls-server-end-point (RFC 5929, 4.1). There is none, so it is
+// nil, for a certificate whose signature has no hash of its own, such as Ed25519.
 func hashCertificate(der []byte) []byte {
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {

@@ -1,4 +1,4 @@
-package smtptest
+package syntax
 
 import (
 	"net/netip"
@@ -14,9 +14,19 @@ const (
 	maxLabel     = 63
 )
 
-// splitPath takes `<path> parameters` apart. A source route is dropped
-// (RFC 5321, appendix C). Not ok: there are no brackets, or there is more than
-// a space between path and parameters.
+// Envelope splits the argument of MAIL or RCPT: prefix, which is "FROM:" or "TO:", a
+// path in brackets and parameters. The path comes without its brackets and without
+// a source route (RFC 5321, appendix C); Envelope does not check that it is a
+// mailbox. A space separates the path and each parameter; an additional space makes
+// an empty parameter. Without the prefix, the brackets or that space it is not ok.
+func Envelope(arg, prefix string) (path string, params []string, ok bool) {
+	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
+		return "", nil, false
+	}
+	return splitPath(arg[len(prefix):])
+}
+
+// splitPath splits `<path> parameters`.
 func splitPath(s string) (path string, params []string, ok bool) {
 	if !strings.HasPrefix(s, "<") {
 		return "", nil, false
@@ -42,7 +52,7 @@ func splitPath(s string) (path string, params []string, ok bool) {
 	return path, strings.Split(rest[1:], " "), true
 }
 
-// closingBracket finds the > that ends a path, past those in a quoted string.
+// closingBracket finds the > that ends a path and ignores those in a quoted string.
 func closingBracket(s string) int {
 	quoted := false
 	for i := 1; i < len(s); i++ {
@@ -58,13 +68,13 @@ func closingBracket(s string) int {
 	return -1
 }
 
-// validMailbox checks Mailbox of RFC 5321, 4.1.2, as RFC 6531, 3.3 widens it.
-func validMailbox(s string) bool {
+// ValidMailbox checks Mailbox of RFC 5321, 4.1.2, as RFC 6531, 3.3 widens it.
+func ValidMailbox(s string) bool {
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 || len(s) > maxPath || !utf8.ValidString(s) {
 		return false
 	}
-	return validLocalPart(s[:at]) && validDomain(s[at+1:])
+	return validLocalPart(s[:at]) && ValidDomain(s[at+1:])
 }
 
 func validLocalPart(s string) bool {
@@ -82,7 +92,7 @@ func validLocalPart(s string) bool {
 	return true
 }
 
-// validQuotedString wants s to be one quoted string and nothing else.
+// validQuotedString accepts one quoted string and nothing else.
 func validQuotedString(s string) bool {
 	if len(s) < 2 || s[len(s)-1] != '"' {
 		return false
@@ -101,8 +111,9 @@ func validQuotedString(s string) bool {
 	return true
 }
 
-// validDomain wants a domain or an address literal.
-func validDomain(s string) bool {
+// ValidDomain accepts a domain or an address literal (RFC 5321, 4.1.2 and 4.1.3),
+// both as RFC 6531, 3.3 widens them.
+func ValidDomain(s string) bool {
 	if len(s) == 0 || len(s) > maxDomain {
 		return false
 	}
@@ -120,8 +131,8 @@ func validDomain(s string) bool {
 	return true
 }
 
-// validLiteral checks address-literal of RFC 5321, 4.1.3 without the tags that
-// nobody registered.
+// validLiteral checks address-literal of RFC 5321, 4.1.3. It knows IPv4 and the tag
+// IPv6, the only one that is registered.
 func validLiteral(s string) bool {
 	if s[len(s)-1] != ']' {
 		return false
@@ -140,6 +151,7 @@ func isAtext(c rune) bool {
 	return isLetDig(c) || strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", c)
 }
 
-func isASCII(s string) bool {
+// IsASCII says whether s needs no SMTPUTF8.
+func IsASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c >= utf8.RuneSelf })
 }

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/md5"
@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// maxDigestResponse is the length a response must stay below (RFC 2831, 2.1.2).
+	// maxDigestResponse is the length that a response must not reach (RFC 2831, 2.1.2).
 	maxDigestResponse = 4096
 	// digestNonceCount is the nonce count of an initial authentication.
 	digestNonceCount = "00000001"
 )
 
-// digest is DIGEST-MD5 (RFC 2831), initial authentication with qop auth. What a
-// response may leave out by the grammar but not by the challenge is refused.
+// digest is DIGEST-MD5 (RFC 2831): initial authentication with qop auth. It refuses a
+// response without a directive that the challenge requires, even if the grammar makes
+// it optional.
 type digest struct {
 	accounts map[string]string
 	realm    string
@@ -29,17 +30,17 @@ type digestState uint8
 
 const (
 	digestStart     digestState = iota
-	digestChallenge             // the challenge is out
-	digestProof                 // rspauth is out; an empty response ends it
+	digestChallenge             // the challenge was sent
+	digestProof                 // rspauth was sent; an empty response is the end
 )
 
 func newDigest(accounts map[string]string, realm string) *digest {
 	return &digest{accounts: accounts, realm: realm, nonce: rand.Text()}
 }
 
-func (x *digest) user() string { return x.name }
+func (x *digest) User() string { return x.name }
 
-func (x *digest) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *digest) Next(response []byte) (challenge []byte, done bool, err error) {
 	switch x.state {
 	case digestStart:
 		if response != nil {
@@ -88,15 +89,15 @@ func (x *digest) verify(response []byte) (proof string, err error) {
 	}
 	switch {
 	case !known, !mayActAs(x.accounts, h.authzid):
-		return "", errCredentials
+		return "", ErrCredentials
 	case d["response"].value != h.sum("AUTHENTICATE:"):
-		return "", errCredentials
+		return "", ErrCredentials
 	}
 	return h.sum(":"), nil
 }
 
-// wellFormed checks all directives but the proof itself: their form, quoted or
-// not, and the values that the challenge leaves no choice in.
+// wellFormed checks all directives except the proof: whether they are quoted or not,
+// and the values that the challenge determines.
 func (x *digest) wellFormed(d map[string]directive) bool {
 	for _, name := range []string{"username", "realm", "nonce", "cnonce", "digest-uri", "authzid"} {
 		if v, ok := d[name]; ok && !v.quoted {
@@ -121,13 +122,14 @@ func (x *digest) wellFormed(d map[string]directive) bool {
 		(!hasAuthzid || d["authzid"].value != "")
 }
 
-// digestHash computes response-value (RFC 2831, 2.1.2.1) from values that are
-// in the octets that count.
+// digestHash has what response-value is computed from (RFC 2831, 2.1.2.1). Its values
+// are encoded as the hash needs them.
 type digestHash struct {
 	user, realm, password, nonce, cnonce, authzid, uri string
 }
 
-// sum is the response-value of the side whose A2 begins with prefix.
+// sum returns the response-value. A2 begins with prefix, which is different for the
+// client and the server.
 func (h digestHash) sum(prefix string) string {
 	secret := md5.Sum([]byte(h.user + ":" + h.realm + ":" + h.password))
 	a1 := string(secret[:]) + ":" + h.nonce + ":" + h.cnonce
@@ -143,7 +145,7 @@ func md5Hex(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// toLatin1 converts s to ISO 8859-1 if that can hold all of it.
+// toLatin1 converts s to ISO 8859-1 if that has all of its characters.
 func toLatin1(s string) string {
 	b := make([]byte, 0, len(s))
 	for _, c := range s {
@@ -169,8 +171,8 @@ type directive struct {
 	quoted bool
 }
 
-// parseDigest takes a digest-response apart: 1#( name "=" ( token |
-// quoted-string ) ). A name that comes twice is refused.
+// parseDigest parses a digest-response: 1#( name "=" ( token | quoted-string ) ). It
+// refuses a name that comes twice.
 func parseDigest(s string) (map[string]directive, bool) {
 	all := map[string]directive{}
 	for {
@@ -195,7 +197,7 @@ func parseDigest(s string) (map[string]directive, bool) {
 	}
 }
 
-// cutValue takes the value off the front of s.
+// cutValue parses the value at the start of s and returns what follows it.
 func cutValue(s string) (d directive, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		n := strings.IndexAny(s, " \t\r\n,")

@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"crypto/hmac"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// ntlm is NTLM (MS-NLMP) of a server that belongs to no domain: version 2 of the
-// response only, without session security.
+// ntlm is NTLM (MS-NLMP) of a server that belongs to no domain. It accepts only version
+// 2 of the response, and has no session security.
 type ntlm struct {
 	accounts map[string]string
 	hostname string
@@ -17,14 +17,14 @@ type ntlm struct {
 	state    ntlmState
 
 	server    [8]byte // the server's challenge
-	negotiate []byte  // the messages so far, which a MIC covers
-	challenge []byte
+	negotiate []byte  // the first message, which a MIC covers
+	challenge []byte  // the second message, which a MIC covers
 }
 
 type ntlmState uint8
 
 const (
-	ntlmStart ntlmState = iota // the client speaks first, perhaps when asked to
+	ntlmStart ntlmState = iota // the client speaks first, perhaps after an empty challenge
 	ntlmNegotiate
 	ntlmAuthenticate
 )
@@ -35,9 +35,9 @@ func newNTLM(accounts map[string]string, hostname string) *ntlm {
 	return x
 }
 
-func (x *ntlm) user() string { return x.name }
+func (x *ntlm) User() string { return x.name }
 
-func (x *ntlm) next(response []byte) (challenge []byte, done bool, err error) {
+func (x *ntlm) Next(response []byte) (challenge []byte, done bool, err error) {
 	switch x.state {
 	case ntlmStart:
 		if response == nil {
@@ -64,21 +64,20 @@ func (x *ntlm) next(response []byte) (challenge []byte, done bool, err error) {
 // Lengths within an NTLMv2_RESPONSE (MS-NLMP, 2.2.2.8).
 const (
 	ntProofLength = 16
-	// ntTempPairs is where the pairs of target information begin in what the
-	// proof is of.
+	// ntTempPairs is where the pairs of target information begin, after the proof.
 	ntTempPairs = 28
 )
 
-// verify checks an AUTHENTICATE message (MS-NLMP, 3.3.2). Whether the client
-// repeats the server's target information is not looked at.
+// verify checks an AUTHENTICATE message (MS-NLMP, 3.3.2). It does not check that the
+// client repeats the server's target information.
 func (x *ntlm) verify(message []byte) error {
 	m, ok := parseAuthenticate(message)
 	if !ok {
 		return errResponse
 	}
 	if len(m.response) < ntProofLength+ntTempPairs {
-		// NTLM version 1 has 24 octets, an anonymous client none.
-		return refusal("only NTLMv2 is accepted")
+		// NTLM version 1 has 24 octets, an anonymous client has none.
+		return Refusal("only NTLMv2 is accepted")
 	}
 	proof, temp := m.response[:ntProofLength], m.response[ntProofLength:]
 	flags, ok := parsePairs(temp[ntTempPairs:])
@@ -89,7 +88,7 @@ func (x *ntlm) verify(message []byte) error {
 	x.name = account
 	key := ntowfv2(x.accounts[account], m.user, m.domain)
 	if !known || !hmac.Equal(proof, hmacMD5(key, x.server[:], temp)) {
-		return errCredentials
+		return ErrCredentials
 	}
 	if flags&avFlagMIC == 0 {
 		return nil
@@ -100,13 +99,13 @@ func (x *ntlm) verify(message []byte) error {
 	}
 	// Without key exchange the session key is the base key (3.1.5.1.2).
 	if !hmac.Equal(mic, hmacMD5(hmacMD5(key, proof), x.negotiate, x.challenge, rest)) {
-		return refusal("the message integrity code is wrong")
+		return Refusal("the message integrity code is wrong")
 	}
 	return nil
 }
 
-// account finds the account: DOMAIN\user if there is such a one, else user,
-// whatever the domain. Case does not count.
+// account finds the account DOMAIN\user, or else the account user, whatever the domain.
+// It ignores case.
 func (x *ntlm) account(domain, user string) (string, bool) {
 	for _, name := range []string{domain + `\` + user, user} {
 		same := func(account string) bool { return strings.EqualFold(account, name) }
@@ -117,7 +116,7 @@ func (x *ntlm) account(domain, user string) (string, bool) {
 	return user, false
 }
 
-// ntowfv2 is the key of MS-NLMP, 3.3.2.
+// ntowfv2 returns the key of MS-NLMP, 3.3.2.
 func ntowfv2(password, user, domain string) []byte {
 	return hmacMD5(md4(utf16LE(password)), utf16LE(strings.ToUpper(user)+domain))
 }

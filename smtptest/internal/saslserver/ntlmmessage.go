@@ -1,4 +1,4 @@
-package smtptest
+package saslserver
 
 import (
 	"bytes"
@@ -9,7 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// ntlmSignature begins every message, followed by its type (MS-NLMP, 2.2.1).
+// ntlmSignature is the start of every message. The type of the message follows it
+// (MS-NLMP, 2.2.1).
 const ntlmSignature = "NTLMSSP\x00"
 
 const (
@@ -30,7 +31,7 @@ const (
 	flag128             = 0x20000000
 	flag56              = 0x80000000
 
-	// grantable are those the server grants when the client asks for them.
+	// grantable are those that the server grants if the client asks for them.
 	grantable = flagRequestTarget | flagAlwaysSign | flag128 | flag56
 )
 
@@ -48,27 +49,27 @@ const (
 	avFlagMIC = 2
 )
 
-// Where the fixed parts of the messages end. A client of old leaves out all that
-// follows the flags of a NEGOTIATE message.
+// Where the fixed parts of the messages end. Old clients leave out everything after the
+// flags of a NEGOTIATE message.
 const (
 	negotiateLength    = 16
 	challengeLength    = 56
 	authenticateLength = 64
-	// micOffset is where the MIC stands in an AUTHENTICATE message that has one.
+	// micOffset is where the MIC is in an AUTHENTICATE message that has one.
 	micOffset, micLength = 72, 16
 )
 
 // maxNetBIOS is the length of a NetBIOS name.
 const maxNetBIOS = 15
 
-// ntlmBody checks signature, type and least length of a message.
+// ntlmBody checks the signature, the type and the minimal length of a message.
 func ntlmBody(message []byte, kind uint32, length int) bool {
 	return len(message) >= length && bytes.HasPrefix(message, []byte(ntlmSignature)) &&
 		binary.LittleEndian.Uint32(message[8:]) == kind
 }
 
-// parseNegotiate returns the flags of a NEGOTIATE message of a client that
-// speaks Unicode.
+// parseNegotiate returns the flags of a NEGOTIATE message. The client must support
+// Unicode.
 func parseNegotiate(message []byte) (flags uint32, ok bool) {
 	if !ntlmBody(message, typeNegotiate, negotiateLength) {
 		return 0, false
@@ -77,8 +78,8 @@ func parseNegotiate(message []byte) (flags uint32, ok bool) {
 	return flags, flags&flagUnicode != 0
 }
 
-// ntlmChallenge makes the CHALLENGE message (MS-NLMP, 2.2.1.2) of a server that
-// stands alone: its domain is itself.
+// ntlmChallenge makes the CHALLENGE message (MS-NLMP, 2.2.1.2) of a server that belongs
+// to no domain: it names itself as its domain.
 func ntlmChallenge(asked uint32, nonce [8]byte, hostname string, now time.Time) []byte {
 	label, _, _ := strings.Cut(hostname, ".")
 	netBIOS := utf16LE(strings.ToUpper(label[:min(len(label), maxNetBIOS)]))
@@ -110,7 +111,7 @@ func ntlmChallenge(asked uint32, nonce [8]byte, hostname string, now time.Time) 
 	return slices.Concat(b, netBIOS, info)
 }
 
-// appendField appends the length and the place of data that stands at offset.
+// appendField appends the length and the offset of data.
 func appendField(b []byte, offset int, data []byte) []byte {
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
@@ -136,7 +137,8 @@ func parseAuthenticate(message []byte) (m authenticate, ok bool) {
 	return m, hasResponse && hasDomain && hasUser && len(domain)%2 == 0 && len(user)%2 == 0
 }
 
-// cutMIC returns the MIC and the message without it, as it is computed over.
+// cutMIC returns the MIC, and the message with zeros in its place, from which the MIC is
+// computed.
 func (m authenticate) cutMIC() (mic, rest []byte, ok bool) {
 	if len(m.message) < micOffset+micLength {
 		return nil, nil, false
@@ -146,7 +148,7 @@ func (m authenticate) cutMIC() (mic, rest []byte, ok bool) {
 	return m.message[micOffset : micOffset+micLength], rest, true
 }
 
-// fieldAt returns the data whose length and place stand at offset at.
+// fieldAt returns the data whose length and offset are at that place of the message.
 func fieldAt(message []byte, at int) (data []byte, ok bool) {
 	length := uint64(binary.LittleEndian.Uint16(message[at:]))
 	offset := uint64(binary.LittleEndian.Uint32(message[at+4:]))
@@ -159,8 +161,8 @@ func fieldAt(message []byte, at int) (data []byte, ok bool) {
 	return message[offset : offset+length], true
 }
 
-// parsePairs walks through target information up to its end and returns the
-// value of avFlags in it, 0 for none.
+// parsePairs parses target information up to its end and returns the value of avFlags,
+// 0 for none.
 func parsePairs(info []byte) (flags uint32, ok bool) {
 	for len(info) >= 4 {
 		id, length := binary.LittleEndian.Uint16(info), int(binary.LittleEndian.Uint16(info[2:]))
@@ -179,7 +181,7 @@ func parsePairs(info []byte) (flags uint32, ok bool) {
 	return 0, false
 }
 
-// fileTime is a FILETIME: tenths of microseconds since the year 1601.
+// fileTime returns t as a FILETIME: tenths of microseconds since the year 1601.
 func fileTime(t time.Time) []byte {
 	const to1970 = 11644473600
 	return binary.LittleEndian.AppendUint64(nil, uint64(t.Unix()+to1970)*1e7+uint64(t.Nanosecond()/100))

@@ -272,7 +272,7 @@ func TestSMTPUTF8Partial(t *testing.T) {
 	env.Partial = true
 	res, err := send(s, env)
 	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: submission.ErrUnsupported,
-		status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientSent}}.check(t, res, err)
+		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientSent}}.check(t, res, err)
 }
 
 // Characters whose low octet is CR or LF go out as the UTF-8 they are, or not

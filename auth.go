@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/mechanism"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
@@ -76,11 +77,11 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	public := "" // a response that is not secret
 	if p, ok := auth.(interface{ secretAndUser() (secret, user string) }); ok {
 		secret, user := p.secretAndUser()
-		s.c.secrets.Add(secret)
+		s.secrets.Add(secret)
 		public = user
 	}
-	s.c.secrets.InAuth = true
-	defer func() { s.c.secrets.InAuth = false }()
+	s.secrets.InAuth = true
+	defer func() { s.secrets.InAuth = false }()
 	var refused *AuthError
 	for {
 		client, err := auth.Mechanism(ctx, info)
@@ -91,7 +92,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			if errors.Is(err, errNoMechanism) {
 				err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(offered, " "), "none"))
 			}
-			return &AuthError{Offered: offered, Err: s.c.secrets.CleanError(err)}
+			return &AuthError{Offered: offered, Err: s.secrets.CleanError(err)}
 		}
 		if client == nil {
 			return &AuthError{Offered: offered, Err: errors.New("Options.Auth returned no client")}
@@ -101,7 +102,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			return nil
 		}
 		failed.Offered = offered
-		if r, ok := auth.(interface{ renewsToken() bool }); ok && r.renewsToken() && !info.renew && failed.refusedForGood() && s.c.usable() {
+		if r, ok := auth.(interface{ renewsToken() bool }); ok && r.renewsToken() && !info.renew && failed.refusedForGood() && s.link.Usable() {
 			info.renew = true
 			continue
 		}
@@ -139,7 +140,7 @@ func (e *AuthError) refusedForGood() bool {
 // Options.Dialer may be a tunnel, whose near end is here: then the name of the host
 // must be a local one too.
 func (s *Session) isLocal() bool {
-	network, remote := addrParts(s.c.raw.RemoteAddr())
+	network, remote := addrParts(s.link.Raw().RemoteAddr())
 	switch network {
 	case "pipe", "unix":
 		return true
@@ -158,10 +159,9 @@ func (s *Session) isLocal() bool {
 // exchange runs one mechanism (RFC 4954, 4). public is a response that is not
 // secret.
 func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *AuthError {
-	c := s.c
 	name, initial, err := client.Start()
 	if err != nil {
-		return &AuthError{Mechanism: name, Err: c.secrets.CleanError(err)}
+		return &AuthError{Mechanism: name, Err: s.secrets.CleanError(err)}
 	}
 	name = strings.ToUpper(name)
 	if mechanism.ShowsSecret(name) && !info.mayShow {
@@ -170,27 +170,27 @@ func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *
 	if !mechanism.IsName(name) {
 		return &AuthError{Err: errors.New("the mechanism's name is malformed")}
 	}
-	if err := c.idle(StageAuth); err != nil {
-		return s.judgeAuth(name, mechanism.Ending{Err: err})
+	if why := s.link.Glance(link.Auth); why != nil {
+		return s.judgeAuth(name, mechanism.Ending{Err: lostError(why)})
 	}
-	x := mechanism.Exchange{Name: name, Client: client, Server: saslServer{c}, Secrets: &c.secrets, Public: public}
+	x := mechanism.Exchange{Name: name, Client: client, Server: saslServer{s.link}, Secrets: &s.secrets, Public: public}
 	return s.judgeAuth(name, x.Run(initial))
 }
 
 // saslServer is the server of a session to the exchange of a mechanism.
-type saslServer struct{ c *conn }
+type saslServer struct{ link *link.Link }
 
 // Say sends one line and reads the reply to it.
 func (s saslServer) Say(shown, secret string) (int, []byte, error) {
-	if err := s.c.settled(StageAuth); err != nil {
+	if why := s.link.Settled(link.Auth); why != nil {
+		return 0, nil, lostError(why)
+	}
+	if err := s.link.SecretLine(shown, secret); err != nil {
 		return 0, nil, err
 	}
-	if err := s.c.secretLine(shown, secret); err != nil {
-		return 0, nil, err
-	}
-	s.c.flush()
-	r, err := s.c.reply(StageAuth, s.c.cfg.Timeouts.Command)
-	return r.Code, r.Text, err
+	s.link.Flush()
+	r, why := s.link.Hear(link.Auth)
+	return r.Code, r.Text, lostError(why)
 }
 
 // judgeAuth returns the error of an exchange that failed, nil for one that
@@ -201,21 +201,21 @@ func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 	switch {
 	case r.Code == 0 || refused:
 	case err != nil:
-		s.c.breakUp(err)
+		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Auth, Err: err})
 	case r.Code != codeAuthenticated:
-		err = s.c.unexpected(StageAuth, r)
+		err = lostError(s.link.Break(&link.Failure{Kind: link.OutOfStep, Step: link.Auth, Reply: s.link.Keep(r)}))
 	default:
-		if err = s.c.settled(StageAuth); err == nil {
+		if err = lostError(s.link.Settled(link.Auth)); err == nil {
 			return nil
 		}
 	}
-	e := &AuthError{Mechanism: name, Err: s.c.secrets.CleanError(err)}
-	var link *linkError
+	e := &AuthError{Mechanism: name, Err: s.secrets.CleanError(err)}
+	var lost *linkError
 	if refused && !ending.Cancelled {
-		reply := s.c.public(r)
+		reply := makeReply(s.link.Keep(r))
 		e.Reply = &reply
-	} else if errors.As(err, &link) {
-		e.Reply = link.reply
+	} else if errors.As(err, &lost) {
+		e.Reply = lost.reply
 	}
 	return e
 }

@@ -52,31 +52,34 @@ func New(addr string, o *Options) (*Client, error) {
 // fails, nothing is delivered. When ctx is done the connection is closed at once,
 // but Send returns only when a Read of msg that runs has returned.
 func (c *Client) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
-	t, err := c.begin(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return t.read(msg)
+	return c.begin(ctx, &env).readAll(msg)
 }
 
 // SendFunc is Send for a message that write produces. An error of write, also a
 // panic, keeps the message from being delivered. The writer must not be used
 // after write has returned.
 func (c *Client) SendFunc(ctx context.Context, env Envelope, write func(io.Writer) error) (*Result, error) {
-	t, err := c.begin(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return t.call(write)
+	return c.begin(ctx, &env).call(write)
 }
 
-func (c *Client) begin(ctx context.Context, env Envelope) (*Transaction, error) {
-	t, err := newTransaction(ctx, c.cfg, env)
-	if err != nil {
-		return nil, err
+// Begin starts a transaction on a session of the Client: it checks the envelope
+// and sends nothing. A session is taken when the message has grown over 64 KiB, at
+// Prepare, or at Commit, whichever is first, and held until the transaction is
+// over; waiting for one may make these calls wait. ctx governs the transaction
+// until it is over. Errors are *SendError.
+func (c *Client) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
+	t := c.begin(ctx, &env)
+	if t.err != nil {
+		return nil, t.err
 	}
-	t.from = &c.pool
 	return t, nil
+}
+
+// begin is Begin, but the transaction that it refuses is one that is over.
+func (c *Client) begin(ctx context.Context, env *Envelope) *Transaction {
+	t := newTransaction(ctx, c.cfg, env)
+	t.lender = &c.pool
+	return t
 }
 
 // Dial opens a session of the caller's own, outside the pool and its bounds: it

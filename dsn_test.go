@@ -15,8 +15,12 @@ import (
 func wantLines(t *testing.T, keywords []string, env submission.Envelope, mail string, rcpts ...string) {
 	t.Helper()
 	script := greeted(keywords...) + "C: " + mail + "\nS: 250 ok\n"
-	for _, r := range rcpts {
-		script += "C: " + r + "\nS: 550 no\n"
+	for i, r := range rcpts {
+		reply := "250 ok"
+		if i == len(rcpts)-1 {
+			reply = "550 no"
+		}
+		script += "C: " + r + "\nS: " + reply + "\n"
 	}
 	s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()

@@ -30,28 +30,24 @@ func TestEarlyData(t *testing.T) {
 		name, replies string
 		outcome       submission.Outcome
 		status        submission.RecipientStatus
-		again         string // what the same session does with the next message, "" if it is not usable
 	}{
-		{"refused recipient", "S: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\n", submission.NotSent, submission.RecipientInvalid, "RSET"},
-		{"deferred recipient", "S: 250 ok\nS: 450 4.2.1 later\nS: 503 nobody\n", submission.NotSent, submission.RecipientUnsent, "RSET"},
-		{"refused sender", "S: 550 5.7.1 no\nS: 503 what\nS: 503 what\n", submission.NotSent, submission.RecipientUnsent, "RSET"},
-		{"refused message", "S: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam\n", submission.NotSent, submission.RecipientUnsent, "RSET"},
-		{"chunk not swallowed", "deliver joined\nS: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\nS: 500 one?\nS: 500 two?\neof\n", submission.NotSent, submission.RecipientInvalid, ""},
-		{"message for nobody taken", "S: 250 ok\nS: 550 5.1.1 who\nS: 250 taken\neof\n", submission.NotSent, submission.RecipientInvalid, ""},
-		{"closed at once", "close\n", submission.Unknown, submission.RecipientUncertain, ""},
-		{"closed behind MAIL", "S: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain, ""},
-		{"closed behind RCPT", "S: 250 ok\nS: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain, ""},
-		{"closed behind a refused MAIL", "S: 550 no\nclose\n", submission.NotSent, submission.RecipientUnsent, ""},
-		{"closed behind a refused RCPT", "S: 250 ok\nS: 550 who\nclose\n", submission.NotSent, submission.RecipientInvalid, ""},
-		{"421 to MAIL", "S: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent, ""},
-		{"421 to the message", "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent, ""},
-		{"garbage", "S: 250 ok\nS: hello\neof\n", submission.Unknown, submission.RecipientUncertain, ""},
+		{"refused recipient", "S: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\neof\n", submission.NotSent, submission.RecipientInvalid},
+		{"deferred recipient", "S: 250 ok\nS: 450 4.2.1 later\nS: 503 nobody\neof\n", submission.NotSent, submission.RecipientUnsent},
+		{"refused sender", "S: 550 5.7.1 no\nS: 503 what\nS: 503 what\neof\n", submission.NotSent, submission.RecipientUnsent},
+		{"refused message", "S: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam\neof\n", submission.NotSent, submission.RecipientUnsent},
+		{"chunk not swallowed", "deliver joined\nS: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\nS: 500 one?\nS: 500 two?\neof\n", submission.NotSent, submission.RecipientInvalid},
+		{"message for nobody taken", "S: 250 ok\nS: 550 5.1.1 who\nS: 250 taken\neof\n", submission.NotSent, submission.RecipientInvalid},
+		{"closed at once", "close\n", submission.Unknown, submission.RecipientUncertain},
+		{"closed behind MAIL", "S: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain},
+		{"closed behind RCPT", "S: 250 ok\nS: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain},
+		{"closed behind a refused MAIL", "S: 550 no\nclose\n", submission.NotSent, submission.RecipientUnsent},
+		{"closed behind a refused RCPT", "S: 250 ok\nS: 550 who\nclose\n", submission.NotSent, submission.RecipientInvalid},
+		{"421 to MAIL", "S: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent},
+		{"421 to the message", "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent},
+		{"garbage", "S: 250 ok\nS: hello\neof\n", submission.Unknown, submission.RecipientUncertain},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			script := greeting + flight + tc.replies
-			if tc.again != "" {
-				script += "C: " + tc.again + flight + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 taken\n"
-			}
 			s := openSession(t, smtptest.Play(t, script), plainText(func(o *submission.Options) { o.EarlyData = true }))
 			env := submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}
 			_, err := s.Send(context.Background(), env, strings.NewReader("one\ntwo\n"))
@@ -59,13 +55,9 @@ func TestEarlyData(t *testing.T) {
 			if e.Outcome != tc.outcome || e.Recipients[0].Status != tc.status {
 				t.Errorf("%v, %v, want %v, %v: %v", e.Outcome, e.Recipients[0].Status, tc.outcome, tc.status, err)
 			}
-			if s.Usable() != (tc.again != "") {
-				t.Errorf("usable: %v", s.Usable())
-			}
-			if tc.again != "" {
-				if _, err := s.Send(context.Background(), env, strings.NewReader("one\ntwo\n")); err != nil {
-					t.Error(err)
-				}
+			// A chunk that met a refusal may have been read as commands.
+			if s.Usable() {
+				t.Error("the session counts as usable")
 			}
 		})
 	}

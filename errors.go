@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"slices"
 	"strings"
 
@@ -46,8 +45,8 @@ type SendError struct {
 	Outcome Outcome
 	// Stage is where it failed.
 	Stage Stage
-	// Recipients has an entry for each of Envelope.To, in the same order. It is
-	// nil when the envelope was refused before its recipients were checked.
+	// Recipients has an entry for each of Envelope.To, in its order, whatever
+	// failed.
 	Recipients []RecipientResult
 	// Reply is the reply of the server at Stage, nil when there was none.
 	Reply *Reply
@@ -57,7 +56,6 @@ type SendError struct {
 	Err error
 
 	partial bool
-	again   bool // a fresh session may take the message
 }
 
 func (e *SendError) Error() string { return prefix + e.detail() }
@@ -248,39 +246,3 @@ func (e *ProtocolError) detail() string { return e.Stage.String() + ": " + escap
 
 // Temporary returns false: the server will break the protocol again.
 func (e *ProtocolError) Temporary() bool { return false }
-
-// linkError says that the connection failed, or that the caller gave up. It says
-// nothing about the message or about what the server decided.
-type linkError struct {
-	stage Stage
-	text  string
-	err   error
-	reply *Reply // the 421 that ended the session
-}
-
-func (e *linkError) Error() string { return prefix + e.stage.String() + ": " + e.detail() }
-
-// detail leaves the stage out: the error around it has it.
-func (e *linkError) detail() string {
-	if e.text == "" {
-		return detail(e.err)
-	}
-	return e.text + ": " + detail(e.err)
-}
-
-// givenUp returns the error for a caller whose ctx is done. It wraps ctx.Err(), and
-// the cause of ctx where that is another error.
-func givenUp(stage Stage, ctx context.Context) *linkError {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if !errors.Is(cause, err) {
-		err = errors.Join(err, cause)
-	}
-	return &linkError{stage: stage, text: "given up by the caller", err: err}
-}
-
-// late reports whether time ran out. The server may still be busy with what it was
-// sent then; when the connection is gone it cannot be.
-func (e *linkError) late() bool { return errors.Is(e.err, os.ErrDeadlineExceeded) }
-
-func (e *linkError) Unwrap() error   { return e.err }
-func (e *linkError) Temporary() bool { return true }

@@ -18,6 +18,8 @@ const (
 	extAuth       = "AUTH"       // RFC 4954
 	extStartTLS   = "STARTTLS"   // RFC 3207
 	extRequireTLS = "REQUIRETLS" // RFC 8689
+
+	extEnhancedCodes = "ENHANCEDSTATUSCODES" // RFC 2034
 )
 
 // Extensions is what a server offered in its reply to EHLO (RFC 5321, 4.1.1.1),

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -116,17 +117,19 @@ func FuzzLines(f *testing.F) {
 			From: from, To: []Recipient{{Addr: to, ORCPT: orcpt, Params: []string{rcptParam}}},
 			DSN: DSN{EnvelopeID: id}, Submitter: submitter, Params: []string{mailParam},
 		}
-		var p plan
-		if p.parse(&env, "") != nil {
+		p, err := makePlan(&env, "", newMemory().(*memory))
+		if err != nil {
 			return
 		}
-		for n, line := range []string{string(p.appendMail(nil, 5, Body8BitMIME)), string(p.appendRcpt(nil, 0))} {
+		a := attempt{plan: &p, size: 5, body: Body8BitMIME}
+		for n, line := range []string{string(a.AppendMail(nil)), string(a.AppendRcpt(nil, 0))} {
 			if _, err := smtpwire.AppendLine(nil, line); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
-			box := p.sender
-			if n == 1 {
-				box = p.rcpts[0]
+			addr := []string{from, to}[n]
+			box, _ := address.Parse(addr)
+			if n == 1 && strings.EqualFold(addr, "Postmaster") {
+				box.Local = addr
 			}
 			path := string(box.Append(nil))
 			prefix := []string{"MAIL FROM:<", "RCPT TO:<"}[n]
@@ -149,7 +152,7 @@ func FuzzLines(f *testing.F) {
 			var want []string
 			if n == 0 {
 				want = []string{"SIZE", "BODY"}
-				if p.utf8() {
+				if a.utf8() {
 					want = append(want, "SMTPUTF8")
 				}
 				if id != "" {
@@ -219,7 +222,7 @@ func FuzzReplyString(f *testing.F) {
 		f.Add(550, s)
 	}
 	f.Fuzz(func(t *testing.T, code int, text string) {
-		r := makeReply(code, text)
+		r := makeReply(link.Reply{Code: code, Text: text})
 		s := r.String()
 		if !utf8.ValidString(s) {
 			t.Fatalf("not UTF-8: %q", s)

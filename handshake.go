@@ -12,24 +12,25 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
 // newSession opens a session: greeting, EHLO, TLS, AUTH.
 func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, err error) {
-	s := &Session{c: newConn(cfg, nc), cfg: cfg, born: time.Now()}
-	c := s.c
-	c.begin(ctx)
+	s := &Session{cfg: cfg, born: time.Now()}
+	s.link = link.New(nc, s.linkConfig())
+	s.link.Begin(ctx)
 	defer func() {
 		switch {
 		case err != nil:
-			c.goodbye()
+			s.link.Quit()
 			err = s.asTLSError(err)
-		case ready == nil: // Options.Auth or Options.Trace panics
-			c.breakUp(ErrClosed)
+		case ready == nil: // an Auth or a Trace of the caller's panics
+			s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
 		}
-		c.end()
-		if err == nil && c.err != nil { // cancelled at the very end
+		s.link.End()
+		if err == nil && !s.link.Usable() { // cancelled at the very end
 			ready, err = nil, s.connectError(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
 		}
 	}()
@@ -68,33 +69,33 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 // connectError makes a ConnectError of a reply that refused or an error at stage.
 func (s *Session) connectError(stage Stage, r smtpwire.Reply, err error) *ConnectError {
 	e := &ConnectError{Addr: s.cfg.addr(), Stage: stage, Err: err}
-	var link *linkError
+	var lost *linkError
 	if r.Code != 0 {
-		reply := s.c.public(r)
+		reply := makeReply(s.link.Keep(r))
 		e.Reply = &reply
-	} else if errors.As(err, &link) {
-		e.Reply = link.reply
+	} else if errors.As(err, &lost) {
+		e.Reply = lost.reply
 	}
 	return e
 }
 
 // greet reads the greeting. Only a 220 is accepted (RFC 5321, 4.2).
 func (s *Session) greet() error {
-	r, err := s.c.reply(StageGreeting, s.cfg.Timeouts.Greeting)
-	if err == nil && r.Code == 220 {
-		return s.checkSettled(StageGreeting)
+	r, why := s.link.Hear(link.Greeting)
+	if why == nil && r.Code == 220 {
+		return s.checkSettled(link.Greeting)
 	}
-	e := s.unexpected(StageGreeting, r, err)
+	e := s.unexpected(link.Greeting, r, why)
 	if s.tls == nil && e.Err != nil {
 		e.Hint = s.cfg.clearHint()
 	}
 	return e
 }
 
-// checkSettled is conn.settled with a ConnectError.
-func (s *Session) checkSettled(stage Stage) error {
-	if err := s.c.settled(stage); err != nil {
-		return s.connectError(stage, smtpwire.Reply{}, err)
+// checkSettled is Link.Settled with the error of a handshake.
+func (s *Session) checkSettled(step link.Step) error {
+	if why := s.link.Settled(step); why != nil {
+		return s.connectError(stageOf(step), smtpwire.Reply{}, lostError(why))
 	}
 	return nil
 }
@@ -105,23 +106,23 @@ func (s *Session) hello() error {
 	name := s.helloName()
 	s.ext = Extensions{}
 	if !s.cfg.HELO {
-		r, err := s.c.exchange(StageHello, "EHLO "+name)
-		if err != nil {
-			return s.connectError(StageHello, r, err)
+		r, why := s.link.Exchange(link.Hello, "EHLO "+name)
+		if why != nil {
+			return s.connectError(StageHello, r, lostError(why))
 		}
-		if r.Code == 250 {
+		if r.Code == codeOK {
 			s.learn(r)
-			return s.checkSettled(StageHello)
+			return s.checkSettled(link.Hello)
 		}
 		if e := s.whyNoHELO(r); e != nil {
 			return e
 		}
 	}
-	r, err := s.c.exchange(StageHello, "HELO "+name)
-	if err == nil && r.Code == 250 {
-		return s.checkSettled(StageHello)
+	r, why := s.link.Exchange(link.Hello, "HELO "+name)
+	if why == nil && r.Code == codeOK {
+		return s.checkSettled(link.Hello)
 	}
-	return s.unexpected(StageHello, r, err)
+	return s.unexpected(link.Hello, r, why)
 }
 
 // helloName returns the argument of EHLO and HELO.
@@ -129,7 +130,7 @@ func (s *Session) helloName() string {
 	if s.cfg.local != "" {
 		return s.cfg.local
 	}
-	return literal(s.c.raw.LocalAddr())
+	return literal(s.link.Raw().LocalAddr())
 }
 
 // learn reads what the server offers from its reply to EHLO.
@@ -137,26 +138,24 @@ func (s *Session) learn(r smtpwire.Reply) {
 	s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
 }
 
-// relearn sends EHLO again, for what the server offers now. A refusal changes
-// nothing.
-func (s *Session) relearn() error {
+// relearn asks again what the server offers. A refusal changes nothing.
+func (s *Session) relearn() *link.Failure {
 	s.helloOutdated = false
-	r, err := s.c.exchange(StageHello, "EHLO "+s.helloName())
-	if err != nil {
-		return err
+	r, why := s.link.Exchange(link.Hello, "EHLO "+s.helloName())
+	if why != nil {
+		return why
 	}
-	if r.Code == 250 {
+	if r.Code == codeOK {
 		s.learn(r)
-		s.dirty = false // RFC 5321, 4.1.4: EHLO is a RSET too
 	}
-	return s.c.settled(StageHello)
+	return s.link.Settled(link.Hello)
 }
 
 // whyNoHELO returns why HELO cannot replace an EHLO that was refused with r, nil
 // when it can.
 func (s *Session) whyNoHELO(r smtpwire.Reply) error {
 	if !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
-		return s.unexpected(StageHello, r, nil)
+		return s.unexpected(link.Hello, r, nil)
 	}
 	mode := s.cfg.TLS.on(s.cfg.port)
 	if !s.cfg.auth.IsZero() || s.tls == nil && mode == TLSStartTLS {
@@ -168,13 +167,13 @@ func (s *Session) whyNoHELO(r smtpwire.Reply) error {
 	return nil
 }
 
-// unexpected returns the error for a reply that ends the handshake: a refusal, or
-// a code that makes no sense, which breaks the protocol.
-func (s *Session) unexpected(stage Stage, r smtpwire.Reply, err error) *ConnectError {
-	if err == nil && r.Code < 400 {
-		err = s.c.unexpected(stage, r)
+// unexpected is the error for a reply that does not go on: a refusal as it is,
+// anything else as a breach of the protocol.
+func (s *Session) unexpected(step link.Step, r smtpwire.Reply, why *link.Failure) *ConnectError {
+	if why == nil && r.Code < 400 {
+		why = s.link.Break(&link.Failure{Kind: link.OutOfStep, Step: step, Reply: s.link.Keep(r)})
 	}
-	return s.connectError(stage, r, err)
+	return s.connectError(stageOf(step), r, lostError(why))
 }
 
 // addrParts returns the parts of an address. It may be nil: not every net.Conn has

@@ -16,14 +16,16 @@ const module = "github.com/fe022423/submission"
 // mayImport has for each folder the packages that its files may import, except
 // those of the standard library. Tests may import anything.
 var mayImport = map[string][]string{
-	".": {module + "/internal/address", module + "/internal/mechanism", module + "/internal/proxy",
-		module + "/internal/redact", module + "/internal/smtpwire", "github.com/emersion/go-sasl"},
+	".": {module + "/internal/address", module + "/internal/link", module + "/internal/mechanism", module + "/internal/proxy",
+		module + "/internal/redact", module + "/internal/smtpwire", module + "/internal/transfer", "github.com/emersion/go-sasl"},
 	"internal/address": {"golang.org/x/net/idna"},
 	"internal/mechanism": {module + "/internal/redact", "github.com/emersion/go-sasl", "github.com/xdg-go/scram",
 		"github.com/xdg-go/stringprep", "github.com/Azure/go-ntlmssp"},
 	"internal/proxy":               {module + "/internal/address", module + "/internal/redact", "golang.org/x/net/proxy"},
 	"internal/redact":              {},
 	"internal/smtpwire":            {},
+	"internal/link":                {module + "/internal/smtpwire"},
+	"internal/transfer":            {module + "/internal/link", module + "/internal/smtpwire"},
 	"smtptest":                     {module + "/internal/smtpwire", module + "/smtptest/internal/saslserver", module + "/smtptest/internal/syntax"},
 	"smtptest/internal/saslserver": {module + "/smtptest/internal/syntax", "github.com/xdg-go/scram"},
 	"smtptest/internal/syntax":     {},
@@ -83,93 +85,45 @@ func TestImports(t *testing.T) {
 }
 
 // What makes up a message knows neither the network nor the clock.
-func TestTransactionKnowsNoNetwork(t *testing.T) {
-	files := sourceFiles(t)
-	for _, name := range []string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "plan.go",
-		"envelope.go", "dsn.go", "extensions.go", "reply.go", "result.go", "stage.go"} {
-		f := files[name]
-		if f == nil {
-			t.Errorf("no file %s", name)
+func TestMessageKnowsNoNetwork(t *testing.T) {
+	checked := 0
+	for path, f := range sourceFiles(t) {
+		pure := []string{"attempt.go", "dsn.go", "envelope.go", "extensions.go", "lease.go", "plan.go", "reply.go", "result.go",
+			"stage.go", "transaction.go", "verdict.go"}
+		if filepath.Dir(path) != filepath.Join("internal", "transfer") && !slices.Contains(pure, path) {
 			continue
 		}
+		checked++
 		for _, spec := range f.Imports {
-			if p := spec.Path.Value; p == `"net"` || p == `"time"` || p == `"crypto/tls"` {
-				t.Errorf("%s imports %s", name, p)
+			if p := strings.Trim(spec.Path.Value, `"`); slices.Contains([]string{"net", "time", "os", "crypto/tls"}, p) {
+				t.Errorf("%s imports %s", path, p)
 			}
 		}
 	}
+	if checked < 15 {
+		t.Errorf("%d files checked", checked)
+	}
 }
 
-// upward lists, from the top of the library down, the files of a layer and the
-// names that only it and the layers above it may use.
-var upward = []struct {
-	files []string
-	names []string
-}{
-	{[]string{"client.go", "pool.go"}, []string{"Client", "pool", "turn"}},
-	{[]string{"session.go", "handshake.go", "tls.go"}, []string{"NewSession", "newSession", "greet", "hello", "startTLS", "secure"}},
-	{[]string{"transaction.go", "feed.go", "batch.go", "cursor.go", "deliver.go", "earlydata.go", "refusal.go", "memory.go", "auth.go", "password.go"},
-		[]string{"Transaction", "newTransaction", "cursor", "Session", "Auth", "Password", "memory", "tally"}},
-	{[]string{"conn.go", "trace.go", "peek_unix.go", "peek_other.go"}, []string{"conn", "newConn", "peeker"}},
-}
-
-// TestFileLayers: a file uses nothing that belongs to a layer above its own. The
-// Session and Transaction types are what their layers' files have methods on.
-func TestFileLayers(t *testing.T) {
-	files := sourceFiles(t)
-	for i, layer := range upward {
-		for _, lower := range upward[i+1:] {
-			for _, name := range lower.files {
-				f := files[name]
-				if f == nil {
-					t.Fatalf("no file %s", name)
+// One file judges: a SendError is made in verdict.go and nowhere else.
+func TestOneJudge(t *testing.T) {
+	made := map[string]int{}
+	for path, f := range sourceFiles(t) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.CompositeLit); ok {
+				if name, ok := lit.Type.(*ast.Ident); ok && name.Name == "SendError" {
+					made[path]++
 				}
-				ast.Walk(&upwardUses{t, name, layer.names}, f)
 			}
-		}
+			return true
+		})
+	}
+	if len(made) != 1 || made["verdict.go"] == 0 {
+		t.Errorf("SendErrors are made in %v", made)
 	}
 }
 
-// upwardUses reports identifiers that stand for names; those of fields, methods
-// and other packages may be the same.
-type upwardUses struct {
-	t     *testing.T
-	file  string
-	names []string
-}
-
-func (u *upwardUses) Visit(n ast.Node) ast.Visitor {
-	switch n := n.(type) {
-	case *ast.SelectorExpr:
-		if _, plain := n.X.(*ast.Ident); !plain {
-			ast.Walk(u, n.X)
-		}
-		return nil
-	case *ast.KeyValueExpr:
-		ast.Walk(u, n.Value)
-		return nil
-	case *ast.Field:
-		ast.Walk(u, n.Type)
-		return nil
-	case *ast.FuncDecl:
-		if n.Recv != nil {
-			ast.Walk(u, n.Recv)
-		}
-		ast.Walk(u, n.Type)
-		if n.Body != nil {
-			ast.Walk(u, n.Body)
-		}
-		return nil
-	case *ast.Ident:
-		if slices.Contains(u.names, n.Name) {
-			u.t.Errorf("%s uses %s of a layer above", u.file, n.Name)
-		}
-	}
-	return u
-}
-
-// Deadlines and watches on contexts stand in conn.go and nowhere else, neither in
-// the root nor in the internal packages.
+// Deadlines and watches on contexts stand in internal/link and nowhere else.
 func TestDeadlinesStandInOnePlace(t *testing.T) {
 	found := 0
 	for path, f := range sourceFiles(t) {
@@ -183,7 +137,7 @@ func TestDeadlinesStandInOnePlace(t *testing.T) {
 			watch := sel.Sel.Name == "AfterFunc" && x != nil && x.Name == "context"
 			library := filepath.Dir(path) == "." || strings.HasPrefix(path, "internal/")
 			if (deadline || watch) && library {
-				if found++; path != "conn.go" {
+				if found++; filepath.Dir(path) != filepath.Join("internal", "link") {
 					t.Errorf("%s uses %s", path, sel.Sel.Name)
 				}
 			}

@@ -4,11 +4,203 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/fe022423/submission/internal/address"
 )
+
+// plan is an envelope that was parsed, checked and written out. It never changes:
+// neither the caller's later changes to the envelope nor what one server lacks
+// reach it.
+type plan struct {
+	from    string   // the sender as the caller gave it
+	env     Envelope // without To; its slices are our own
+	text    []byte   // MAIL with its path, the parameters of MAIL, each RCPT
+	mail    span     // "MAIL FROM:<...>"
+	params  span     // parameters of MAIL that every server gets
+	utf8    bool     // the sender needs SMTPUTF8, or the envelope asks for it
+	rcpts   []plannedRcpt
+	invalid bool // a recipient cannot be asked for
+}
+
+// span is a part of plan.text.
+type span struct{ from, to int }
+
+// plannedRcpt is one recipient of a plan.
+type plannedRcpt struct {
+	addr   string // as the caller gave it
+	line   span   // the RCPT command
+	dsn    bool   // asks for something of DSN
+	utf8   bool   // needs SMTPUTF8
+	params []string
+	err    error // why it cannot be asked for, whatever the server
+}
+
+// at returns a part of the text.
+func (p *plan) at(s span) []byte { return p.text[s.from:s.to] }
+
+// makePlan checks everything in env that needs no server. A recipient that is not
+// valid stays in a partial plan and is not asked for.
+func makePlan(env *Envelope, defaultFrom string, m *memory) (plan, error) {
+	p := plan{from: env.From, env: *env, text: m.text[:0], rcpts: m.rcpts[:0]}
+	p.env.To, p.env.Params = nil, slices.Clone(env.Params)
+	if p.from == "" {
+		p.from = defaultFrom
+	}
+	for i := range env.To {
+		p.rcpts = append(p.rcpts, plannedRcpt{addr: env.To[i].Addr})
+	}
+	err := p.write(env)
+	m.text, m.rcpts = p.text, p.rcpts
+	return p, err
+}
+
+// write writes the commands out.
+func (p *plan) write(env *Envelope) error {
+	if err := p.writeMail(); err != nil {
+		return err
+	}
+	if len(env.To) == 0 {
+		return ErrNoRecipients
+	}
+	var errs []error
+	for i := range env.To {
+		if err := p.writeRcpt(&p.rcpts[i], &env.To[i]); err != nil {
+			p.rcpts[i].err = &AddressError{Addr: env.To[i].Addr, Err: err}
+			errs = append(errs, p.rcpts[i].err)
+		}
+	}
+	p.invalid = errs != nil
+	return p.stops(errs)
+}
+
+// stops returns the error of a message of which errs say that recipients cannot
+// be asked for: nil when it may go to the others.
+func (p *plan) stops(errs []error) error {
+	if len(errs) == 0 || p.env.Partial && len(errs) < len(p.rcpts) {
+		return nil
+	}
+	return join(errs...)
+}
+
+// writeMail writes the parts of MAIL that do not depend on the message.
+func (p *plan) writeMail() error {
+	var sender address.Mailbox
+	if p.from == "" {
+		return &SenderError{Err: errors.New("no sender: set Envelope.From or Options.From")}
+	}
+	if p.from != NullSender {
+		var err error
+		if sender, err = address.Parse(p.from); err != nil {
+			return &SenderError{Addr: p.from, Err: err}
+		}
+	}
+	p.utf8 = p.env.UTF8 || sender.NeedsSMTPUTF8()
+	p.text = append(p.text, "MAIL FROM:<"...)
+	if p.from != NullSender {
+		p.text = sender.Append(p.text)
+	}
+	p.text = append(p.text, '>')
+	p.mail = span{0, len(p.text)}
+	err := p.writeMailParams()
+	p.params = span{p.mail.to, len(p.text)}
+	if err != nil {
+		return &SenderError{Addr: p.from, Err: err}
+	}
+	return nil
+}
+
+func (p *plan) writeMailParams() error {
+	env := &p.env
+	switch env.Body {
+	case "", Body7Bit, Body8BitMIME, BodyBinaryMIME:
+	default:
+		return fmt.Errorf("unknown Envelope.Body %q", string(env.Body))
+	}
+	if env.Size < 0 {
+		return fmt.Errorf("negative Envelope.Size %d", env.Size)
+	}
+	if err := env.DSN.check(); err != nil {
+		return err
+	}
+	b := p.text
+	if env.DSN.Return != "" {
+		b = append(append(b, " RET="...), env.DSN.Return...)
+	}
+	if env.DSN.EnvelopeID != "" {
+		b = appendXtext(append(b, " ENVID="...), env.DSN.EnvelopeID)
+	}
+	if env.RequireTLS {
+		b = append(b, " REQUIRETLS"...)
+	}
+	b, err := appendSubmitter(b, env.Submitter)
+	if err != nil {
+		return err
+	}
+	p.text, err = appendParams(b, env.Params)
+	return err
+}
+
+// appendSubmitter appends AUTH= of RFC 4954, 5.
+func appendSubmitter(b []byte, submitter string) ([]byte, error) {
+	switch submitter {
+	case "":
+		return b, nil
+	case NullSender:
+		return append(b, " AUTH=<>"...), nil
+	}
+	box, err := address.Parse(submitter)
+	if err == nil && box.NeedsSMTPUTF8() {
+		err = errors.New("not ASCII")
+	}
+	if err != nil {
+		return b, fmt.Errorf("submitter %q: %w", submitter, err)
+	}
+	return appendXtext(append(b, " AUTH="...), string(box.Append(nil))), nil
+}
+
+// writeRcpt writes one RCPT command.
+func (p *plan) writeRcpt(planned *plannedRcpt, r *Recipient) error {
+	var box address.Mailbox
+	if strings.EqualFold(r.Addr, "Postmaster") {
+		box.Local = r.Addr // RFC 5321, 4.1.1.3: the one name without a domain
+	} else if r.Addr == NullSender || r.Addr == "" {
+		return errors.New("the null path is not a recipient")
+	} else {
+		var err error
+		if box, err = address.Parse(r.Addr); err != nil {
+			return err
+		}
+	}
+	if err := r.Notify.check(); err != nil {
+		return err
+	}
+	notify := r.Notify
+	if notify == 0 {
+		notify = p.env.DSN.Notify
+	}
+	from := len(p.text)
+	b := append(box.Append(append(p.text, "RCPT TO:<"...)), '>')
+	if notify != 0 {
+		b = append(append(b, " NOTIFY="...), notify.String()...)
+	}
+	if r.ORCPT != "" {
+		var err error
+		if b, err = appendORCPT(append(b, " ORCPT="...), r.ORCPT); err != nil {
+			return err
+		}
+	}
+	b, err := appendParams(b, r.Params)
+	if err != nil {
+		return err
+	}
+	p.text = b
+	planned.line = span{from, len(b)}
+	planned.dsn = r.Notify != 0 || r.ORCPT != ""
+	planned.utf8 = box.NeedsSMTPUTF8()
+	planned.params = slices.Clone(r.Params)
+	return nil
+}
 
 // paramExtension maps the parameters that are not named like the extension
 // that brings them: RFC 2852, RFC 4865.
@@ -21,138 +213,58 @@ var paramExtension = map[string]string{
 // typedParams are the parameters that fields of Envelope and Recipient set.
 var typedParams = []string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "NOTIFY", "ORCPT"}
 
-// plan is an envelope that was parsed and checked: it can be written as MAIL
-// and RCPT lines for any server that offers what it needs.
-type plan struct {
-	env    *Envelope
-	from   string // as the caller gave it
-	null   bool
-	sender address.Mailbox
-	rcpts  []address.Mailbox
-	bad    []error // per recipient, nil where good; nil slice when all are
-}
-
-// parse checks everything that needs no server. What is wrong with single
-// recipients is kept in bad when the envelope is partial; else it is returned.
-func (p *plan) parse(env *Envelope, defaultFrom string) error {
-	p.env, p.from = env, env.From
-	if p.from == "" {
-		p.from = defaultFrom
-	}
-	if p.null = p.from == NullSender; !p.null {
-		if p.from == "" {
-			return &SenderError{Err: errors.New("no sender: set Envelope.From or Options.From")}
-		}
-		var err error
-		if p.sender, err = address.Parse(p.from); err != nil {
-			return &SenderError{Addr: p.from, Err: err}
-		}
-	}
-	if err := p.parseMailParams(); err != nil {
-		return &SenderError{Addr: p.from, Err: err}
-	}
-	if len(env.To) == 0 {
-		return ErrNoRecipients
-	}
-	var errs []error
-	p.rcpts, p.bad = slices.Grow(p.rcpts[:0], len(env.To)), nil
-	for i := range env.To {
-		box, err := parseRecipient(&env.To[i])
-		p.rcpts = append(p.rcpts, box)
-		if err != nil {
-			errs = append(errs, p.setBad(i, err))
-		}
-	}
-	return p.judge(errs)
-}
-
-// setBad marks a recipient that cannot be asked for.
-func (p *plan) setBad(i int, err error) error {
-	if p.bad == nil {
-		p.bad = make([]error, len(p.env.To))
-	}
-	p.bad[i] = &AddressError{Addr: p.env.To[i].Addr, Err: err}
-	return p.bad[i]
-}
-
-// judge decides whether errs about recipients stop the message.
-func (p *plan) judge(errs []error) error {
-	if len(errs) == 0 || p.env.Partial && slices.Contains(p.bad, nil) {
-		return nil
-	}
-	return join(errs...)
-}
-
-func (p *plan) parseMailParams() error {
-	env := p.env
-	if err := env.DSN.check(); err != nil {
-		return err
-	}
-	switch env.Body {
-	case "", Body7Bit, Body8BitMIME, BodyBinaryMIME:
-	default:
-		return fmt.Errorf("unknown Envelope.Body %q", string(env.Body))
-	}
-	if env.Size < 0 {
-		return fmt.Errorf("negative Envelope.Size %d", env.Size)
-	}
-	if env.Submitter != "" && env.Submitter != NullSender {
-		box, err := address.Parse(env.Submitter)
-		if err == nil && box.NeedsSMTPUTF8() {
-			err = errors.New("not ASCII")
-		}
-		if err != nil {
-			return fmt.Errorf("submitter %q: %w", env.Submitter, err)
-		}
-	}
-	return checkParams(env.Params)
-}
-
-func parseRecipient(r *Recipient) (address.Mailbox, error) {
-	var box address.Mailbox
-	if strings.EqualFold(r.Addr, "Postmaster") {
-		box.Local = r.Addr // RFC 5321, 4.1.1.3: the one name without a domain
-	} else if r.Addr == NullSender || r.Addr == "" {
-		return box, errors.New("the null path is no recipient")
-	} else {
-		var err error
-		if box, err = address.Parse(r.Addr); err != nil {
-			return box, err
-		}
-	}
-	if err := r.Notify.check(); err != nil {
-		return box, err
-	}
-	if r.ORCPT != "" {
-		if _, err := appendORCPT(nil, r.ORCPT); err != nil {
-			return box, err
-		}
-	}
-	return box, checkParams(r.Params)
-}
-
-// checkParams checks the grammar of parameters (RFC 5321, 4.1.2).
-func checkParams(params []string) error {
+// appendParams checks the grammar of parameters (RFC 5321, 4.1.2) and appends
+// them.
+func appendParams(b []byte, params []string) ([]byte, error) {
 	for _, p := range params {
 		key, value, hasValue := strings.Cut(p, "=")
 		if !address.IsKeyword(key) {
-			return fmt.Errorf("parameter %q: bad keyword", p)
+			return b, fmt.Errorf("parameter %q: bad keyword", p)
 		}
 		if slices.Contains(typedParams, strings.ToUpper(key)) {
-			return fmt.Errorf("parameter %q: set the field of Envelope or Recipient instead", p)
+			return b, fmt.Errorf("parameter %q: set the field of Envelope or Recipient instead", p)
 		}
 		bad := strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '=' })
 		if bad || hasValue && value == "" {
-			return fmt.Errorf("parameter %q: bad value", p)
+			return b, fmt.Errorf("parameter %q: bad value", p)
 		}
+		b = append(append(b, ' '), p...)
 	}
-	return nil
+	return b, nil
 }
 
-// check holds the plan against what the server offers and the connection is.
-func (p *plan) check(ext Extensions, secure bool) error {
-	env := p.env
-	needs := []struct {
+// check holds the plan against what a server offers and the connection is. What
+// the server lacks for single recipients of a partial plan is in lacks, with an
+// entry for each recipient, nil when it lacks nothing.
+func (p *plan) check(ext Extensions, secure bool) (lacks []error, err error) {
+	if err := p.checkMail(ext, secure); err != nil {
+		return nil, &SenderError{Addr: p.from, Err: err}
+	}
+	var errs []error
+	for i := range p.rcpts {
+		r := &p.rcpts[i]
+		if r.err != nil {
+			errs = append(errs, r.err)
+			continue
+		}
+		if err := r.check(ext); err != nil {
+			if lacks == nil {
+				lacks = make([]error, len(p.rcpts))
+			}
+			lacks[i] = &AddressError{Addr: r.addr, Err: err}
+			errs = append(errs, lacks[i])
+		}
+	}
+	if lacks == nil {
+		return nil, nil
+	}
+	return lacks, p.stops(errs)
+}
+
+// checkMail holds what concerns the message as a whole against what is offered.
+func (p *plan) checkMail(ext Extensions, secure bool) error {
+	env := &p.env
+	needs := [...]struct {
 		asked   bool
 		keyword string
 		what    string
@@ -164,37 +276,27 @@ func (p *plan) check(ext Extensions, secure bool) error {
 		{env.Body == Body8BitMIME, ext8BitMIME, "an 8-bit body"},
 		{env.Body == BodyBinaryMIME, extBinaryMIME, "a binary body"},
 		{env.Body == BodyBinaryMIME, extChunking, "a binary body"},
-		{!p.null && p.sender.NeedsSMTPUTF8(), extSMTPUTF8, "a sender that is not ASCII"},
+		{p.utf8, extSMTPUTF8, "a sender that is not ASCII"},
 	}
 	for _, n := range needs {
 		if n.asked && !ext.Has(n.keyword) {
-			return &SenderError{Addr: p.from, Err: unsupported(n.keyword, n.what)}
+			return unsupported(n.keyword, n.what)
 		}
 	}
 	if env.RequireTLS && !secure {
-		return &SenderError{Addr: p.from, Err: fmt.Errorf("%w: RequireTLS on a connection without TLS", ErrUnsupported)}
+		return fmt.Errorf("%w: RequireTLS on a connection without TLS", ErrUnsupported)
 	}
-	if err := offered(ext, env.Params); err != nil {
-		return &SenderError{Addr: p.from, Err: err}
+	return offered(ext, env.Params)
+}
+
+func (r *plannedRcpt) check(ext Extensions) error {
+	if r.utf8 && !ext.Has(extSMTPUTF8) {
+		return unsupported(extSMTPUTF8, "an address that is not ASCII")
 	}
-	var errs []error
-	for i := range p.rcpts {
-		if p.bad != nil && p.bad[i] != nil {
-			continue
-		}
-		r := &env.To[i]
-		err := offered(ext, r.Params)
-		if (r.Notify != 0 || r.ORCPT != "") && !ext.Has(extDSN) {
-			err = unsupported(extDSN, "delivery status notifications")
-		}
-		if p.rcpts[i].NeedsSMTPUTF8() && !ext.Has(extSMTPUTF8) {
-			err = unsupported(extSMTPUTF8, "an address that is not ASCII")
-		}
-		if err != nil {
-			errs = append(errs, p.setBad(i, err))
-		}
+	if r.dsn && !ext.Has(extDSN) {
+		return unsupported(extDSN, "delivery status notifications")
 	}
-	return p.judge(errs)
+	return offered(ext, r.params)
 }
 
 func unsupported(keyword, what string) error {
@@ -214,78 +316,4 @@ func offered(ext Extensions, params []string) error {
 		}
 	}
 	return nil
-}
-
-// utf8 reports whether the envelope is sent under SMTPUTF8.
-func (p *plan) utf8() bool {
-	if p.env.UTF8 || !p.null && p.sender.NeedsSMTPUTF8() {
-		return true
-	}
-	for i := range p.rcpts {
-		if p.rcpts[i].NeedsSMTPUTF8() && (p.bad == nil || p.bad[i] == nil) {
-			return true
-		}
-	}
-	return false
-}
-
-// appendMail appends the MAIL command without its CRLF. size is announced when
-// positive, body when not empty.
-func (p *plan) appendMail(dst []byte, size int64, body BodyType) []byte {
-	dst = append(dst, "MAIL FROM:<"...)
-	if !p.null {
-		dst = p.sender.Append(dst)
-	}
-	dst = append(dst, '>')
-	env := p.env
-	if size > 0 {
-		dst = strconv.AppendInt(append(dst, " SIZE="...), size, 10)
-	}
-	if body != "" {
-		dst = append(append(dst, " BODY="...), body...)
-	}
-	if p.utf8() {
-		dst = append(dst, " SMTPUTF8"...)
-	}
-	if env.DSN.Return != "" {
-		dst = append(append(dst, " RET="...), env.DSN.Return...)
-	}
-	if env.DSN.EnvelopeID != "" {
-		dst = appendXtext(append(dst, " ENVID="...), env.DSN.EnvelopeID)
-	}
-	if env.RequireTLS {
-		dst = append(dst, " REQUIRETLS"...)
-	}
-	if env.Submitter == NullSender {
-		dst = append(dst, " AUTH=<>"...)
-	} else if env.Submitter != "" {
-		// Parsed before: the mailbox goes out in its canonical form.
-		box, _ := address.Parse(env.Submitter)
-		dst = appendXtext(append(dst, " AUTH="...), string(box.Append(nil)))
-	}
-	for _, param := range env.Params {
-		dst = append(append(dst, ' '), param...)
-	}
-	return dst
-}
-
-// appendRcpt appends the RCPT command of recipient i without its CRLF.
-func (p *plan) appendRcpt(dst []byte, i int) []byte {
-	r := &p.env.To[i]
-	dst = p.rcpts[i].Append(append(dst, "RCPT TO:<"...))
-	dst = append(dst, '>')
-	notify := r.Notify
-	if notify == 0 {
-		notify = p.env.DSN.Notify
-	}
-	if notify != 0 {
-		dst = append(append(dst, " NOTIFY="...), notify.String()...)
-	}
-	if r.ORCPT != "" {
-		dst, _ = appendORCPT(append(dst, " ORCPT="...), r.ORCPT) // parsed before
-	}
-	for _, param := range r.Params {
-		dst = append(append(dst, ' '), param...)
-	}
-	return dst
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/fe022423/submission/internal/link"
 )
 
 // probeAfter is how long a session may have idled to be used on the word of its
@@ -30,10 +32,11 @@ type pool struct {
 type turn struct{ s *Session }
 
 // take returns a session that nothing is known against: the idle one used last,
-// or a fresh one in its place. With fresh it dials in any case. reused tells which.
-func (p *pool) take(ctx context.Context, fresh bool) (s *Session, reused bool, err error) {
-	if s, err = p.slot(ctx); err != nil {
-		return nil, false, err
+// or a fresh one in its place. With fresh it dials in any case.
+func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
+	s, err := p.slot(ctx)
+	if err != nil {
+		return loan{}, err
 	}
 	taken := false
 	defer func() { // an Auth or a Trace of the caller's may panic
@@ -45,13 +48,13 @@ func (p *pool) take(ctx context.Context, fresh bool) (s *Session, reused bool, e
 		if !fresh && p.alive(ctx, s) {
 			taken = true
 			s.announce(true)
-			return s, true, nil
+			return loan{s: s, reused: true, looked: true}, nil
 		}
 		p.retire(s)
 	}
 	s, err = p.dial(ctx)
 	taken = err == nil
-	return s, false, err
+	return loan{s: s}, err
 }
 
 // slot waits for a slot and returns it with the session that is in it, if any.
@@ -116,7 +119,7 @@ func (p *pool) alive(ctx context.Context, s *Session) bool {
 	if !s.Usable() || p.worn(s) || idled >= p.cfg.Pool.IdleTimeout {
 		return false
 	}
-	if s.c.idle(StageNoop) != nil {
+	if s.link.Look(link.Noop) != nil {
 		return false
 	}
 	if idled < probeAfter {
@@ -135,7 +138,7 @@ func (p *pool) worn(s *Session) bool {
 
 // give takes a session back after a send.
 func (p *pool) give(s *Session) {
-	if !s.Usable() || p.worn(s) {
+	if !s.Usable() || s.unfit || p.worn(s) {
 		p.retire(s)
 		p.free()
 		return

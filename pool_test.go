@@ -192,23 +192,24 @@ func socketPair(t *testing.T) (left, right net.Conn) {
 	return left, right
 }
 
-// What was refused, timed out, or got further than MAIL is not tried again.
+// What may have been accepted, what took too long, and a refusal of the content are
+// not tried again.
 func TestPoolDoesNotRetry(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
 	for _, tc := range []struct {
 		name, end string
 		outcome   submission.Outcome
 		stage     submission.Stage
 	}{
-		{"MAIL refused, then closed", flight + "S: 550 5.7.1 no\nclose", submission.NotSent, submission.StageMail},
-		{"MAIL deferred, then closed", flight + "S: 450 4.7.1 not now\nclose", submission.NotSent, submission.StageMail},
-		{"garbage to MAIL", flight + "S: hello\nclose", submission.NotSent, submission.StageMail},
 		{"silence after MAIL", flight + "stall", submission.NotSent, submission.StageMail},
-		{"closed at RCPT", flight + "S: 250 ok\nclose", submission.NotSent, submission.StageRcpt},
-		{"421 to RCPT", flight + "S: 250 ok\nS: 421 bye\nclose", submission.NotSent, submission.StageRcpt},
-		{"closed at DATA", flight + "S: 250 ok\nS: 250 ok\nclose", submission.NotSent, submission.StageData},
-		{"closed after the dot", flight + "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\nclose", submission.Unknown, submission.StageFinal},
-		{"421 after the dot", flight + "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\nS: 421 bye\nclose", submission.NotSent, submission.StageFinal},
+		{"silence at RCPT", flight + "S: 250 ok\nstall", submission.NotSent, submission.StageRcpt},
+		{"refused recipient", flight + "S: 250 ok\nS: 550 5.1.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
+		{"deferred recipient", flight + "S: 250 ok\nS: 450 4.2.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
+		{"closed after the dot", flight + message + "close", submission.Unknown, submission.StageFinal},
+		{"garbage after the dot", flight + message + "S: hello\nclose", submission.Unknown, submission.StageFinal},
+		{"refused content", flight + message + "S: 554 5.6.0 spam\n" + poolQuit, submission.NotSent, submission.StageFinal},
+		{"deferred content", flight + message + "S: 451 4.3.0 busy\n" + poolQuit, submission.NotSent, submission.StageFinal},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -219,6 +220,43 @@ func TestPoolDoesNotRetry(t *testing.T) {
 				e := wantError[*submission.SendError](t, poolSend(c))
 				if e.Outcome != tc.outcome || e.Stage != tc.stage {
 					t.Errorf("%v at %v, want %v at %v", e.Outcome, e.Stage, tc.outcome, tc.stage)
+				}
+			})
+		})
+	}
+}
+
+// What speaks against the session starts once more on a fresh one, as long as
+// nothing of the message can have been accepted.
+func TestPoolStartsAgain(t *testing.T) {
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
+	for name, end := range map[string]string{
+		"MAIL refused, then closed":    flight + "S: 550 5.7.1 no\nclose",
+		"MAIL deferred, then closed":   flight + "S: 450 4.7.1 not now\nclose",
+		"garbage to MAIL":              flight + "S: hello\nclose",
+		"221 to MAIL":                  flight + "S: 221 bye\nclose",
+		"closed at RCPT":               flight + "S: 250 ok\nclose",
+		"421 to RCPT":                  flight + "S: 250 ok\nS: 421 bye\nclose",
+		"503 to RCPT":                  flight + "S: 250 ok\nS: 503 what\nS: 503 what\n" + poolQuit,
+		"closed at DATA":               flight + "S: 250 ok\nS: 250 ok\nclose",
+		"DATA deferred":                flight + "S: 250 ok\nS: 250 ok\nS: 452 4.4.5 enough\n" + poolQuit,
+		"DATA out of step":             flight + "S: 250 ok\nS: 250 ok\nS: 250 ok\neof",
+		"closed before the dot":        flight + "S: 250 ok\nS: 250 ok\nS: 354 go\nclose",
+		"421 after the dot":            flight + message + "S: 421 bye\nclose",
+		"connection full, at the end":  flight + message + "S: 451 4.4.5 enough of this connection\n" + poolQuit,
+		"not logged in any more":       flight + "S: 530 5.7.0 log in\nS: 503 no\nS: 503 no\n" + poolQuit,
+		"a reply too many, late":       "S! 250 taken once more\neof",
+		"the end of an idle session":   "S! 221 bye\nclose",
+		"the time of an idle one over": "S! 451 4.4.2 timeout\nclose",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
+				for range 2 {
+					if err := poolSend(c); err != nil {
+						t.Fatal(err)
+					}
 				}
 			})
 		})

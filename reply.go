@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fe022423/submission/internal/smtpwire"
+	"github.com/fe022423/submission/internal/link"
 )
 
 // Reply is one reply of the server (RFC 5321, 4.2). The zero Reply means that
@@ -61,18 +61,25 @@ func (e EnhancedCode) String() string {
 	return strconv.Itoa(e[0]) + "." + strconv.Itoa(e[1]) + "." + strconv.Itoa(e[2])
 }
 
-// makeReply makes a Reply of the joined texts of its lines.
-func makeReply(code int, text string) Reply {
-	if strings.IndexByte(text, '\n') < 0 {
-		return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: []string{text}}
-	}
-	return Reply{Code: code, Enhanced: parseEnhanced(code, text), Lines: strings.Split(text, "\n")}
-}
+// makeReply makes a Reply of one that a link kept.
+func makeReply(r link.Reply) Reply { return makeReplyIn(r, new([]string)) }
 
-// public turns a reply of the wire into one for the caller to see, without the
-// secrets of the session.
-func (c *conn) public(r smtpwire.Reply) Reply {
-	return makeReply(r.Code, c.secrets.Clean(string(r.Text)))
+// makeReplyIn is makeReply with room for lines, of which it takes what it needs
+// when there is enough.
+func makeReplyIn(r link.Reply, room *[]string) Reply {
+	reply := Reply{Code: r.Code, Enhanced: parseEnhanced(r.Code, r.Text)}
+	switch n := len(*room); {
+	case r.Code == 0:
+		return Reply{}
+	case strings.IndexByte(r.Text, '\n') >= 0:
+		reply.Lines = strings.Split(r.Text, "\n")
+	case n < cap(*room):
+		*room = append(*room, r.Text)
+		reply.Lines = (*room)[n : n+1 : n+1]
+	default:
+		reply.Lines = []string{r.Text}
+	}
+	return reply
 }
 
 // parseEnhanced reads the enhanced code at the start of text. A code whose class

@@ -13,12 +13,6 @@ type Result struct {
 	Bytes int64
 }
 
-// tally is a Result with room for the recipient that most messages have.
-type tally struct {
-	Result
-	one [1]RecipientResult
-}
-
 // RecipientResult is what became of one recipient.
 type RecipientResult struct {
 	// Addr is the address as the caller gave it.
@@ -33,12 +27,14 @@ type RecipientResult struct {
 type RecipientStatus uint8
 
 const (
-	// RecipientUnsent: nothing is wrong with the address as far as is known, but the
-	// message was not sent to it. A refusal with 4yz leaves it here.
+	// RecipientUnsent: nothing is known against the address for good, but the
+	// message was not sent to it. A refusal with 4yz leaves it so, and so does a
+	// server that lacks an extension that the recipient asks for; the reason is
+	// then in SendError.Err.
 	RecipientUnsent RecipientStatus = iota
 	// RecipientSent: the server accepted the message for it.
 	RecipientSent
-	// RecipientInvalid: the server refused the address for good, or it is no mailbox.
+	// RecipientInvalid: the server refused the address for good, or it is not a mailbox.
 	RecipientInvalid
 	// RecipientUncertain: accepted, but the outcome of the message is Unknown.
 	RecipientUncertain
@@ -55,5 +51,34 @@ func (s RecipientStatus) String() string {
 		return "invalid"
 	default:
 		return "uncertain"
+	}
+}
+
+// Outcome is what became of a message that did not reach everyone.
+type Outcome uint8
+
+const (
+	// NotSent: the server did not accept the message for anyone. Sending it
+	// again cannot deliver it twice.
+	NotSent Outcome = iota
+	// PartlySent: the server accepted it for the recipients with Status
+	// RecipientSent.
+	PartlySent
+	// Unknown: the last octet of the message went out, and no verdict of the server
+	// came that can be believed. The recipients with Status RecipientUncertain may
+	// have the message: sending it again may deliver it twice, not sending it may
+	// lose it.
+	Unknown
+)
+
+// String names the outcome in words.
+func (o Outcome) String() string {
+	switch o {
+	case NotSent:
+		return "not sent"
+	case PartlySent:
+		return "partly sent"
+	default:
+		return "outcome unknown"
 	}
 }

@@ -12,22 +12,26 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // Session is one SMTP session: connected, greeted, secured and authenticated,
 // which it is from the moment it exists. It is ready for a message, or broken and
 // never used again, which Usable tells. It is not safe for concurrent use.
 type Session struct {
-	c             *conn
+	link          *link.Link
+	secrets       redact.Set // taken out of what the server says
 	cfg           *config
 	ext           Extensions
 	tls           *tls.ConnectionState
 	verified      bool // the server's identity was checked
 	upgraded      bool // by STARTTLS
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
-	dirty         bool // a transaction was left half done: RSET goes in front of the next
 	open          *Transaction
-	messages      int // sent so far
+	unfit         bool      // the server said what speaks against the session: it is not lent again
+	messages      int       // sent so far
+	began         time.Time // of the message that runs, for the trace
 	born          time.Time
 	resting       time.Time // when it went into the pool
 }
@@ -59,7 +63,7 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 // announce tells the trace that a session is used, for the first time or again.
 func (s *Session) announce(again bool) {
 	if t := s.cfg.Trace; t != nil && t.Connected != nil {
-		network, _ := addrParts(s.c.raw.RemoteAddr())
+		network, _ := addrParts(s.link.Raw().RemoteAddr())
 		t.Connected(network, s.cfg.addr(), again)
 	}
 }
@@ -77,29 +81,39 @@ func (s *Session) TLS() (state tls.ConnectionState, ok bool) {
 
 // Usable reports whether another command may be tried: the session is not
 // closed, and nothing has failed on it. It does no I/O; see Noop.
-func (s *Session) Usable() bool { return s.c.usable() }
+func (s *Session) Usable() bool { return s.link.Usable() }
 
 // Begin starts a transaction: it checks the envelope, also against what the
 // server offers, and sends nothing, except that what the server did not offer
 // before AUTH is asked about once more with an EHLO. ctx governs the transaction until it is
 // over. Errors are *SendError.
 func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
-	if err := s.ready(); err != nil {
-		return nil, &SendError{Stage: StageMail, Err: err}
+	t := s.begin(ctx, &env)
+	if t.err != nil {
+		return nil, t.err
 	}
-	t, err := newTransaction(ctx, s.cfg, env)
-	if err != nil {
-		return nil, err
-	}
-	t.s, s.open = s, t
-	s.c.begin(ctx)
-	if err := s.c.idle(StageMail); err != nil {
-		return nil, t.lost(StageMail, err)
-	}
-	if err := t.admit(); err != nil {
-		return nil, err
+	if t.attempt.Lost = s.link.Look(link.Mail); t.over() {
+		t.finish()
+		return nil, t.err
 	}
 	return t, nil
+}
+
+// begin is Begin, but the transaction that it refuses is one that is over.
+func (s *Session) begin(ctx context.Context, env *Envelope) *Transaction {
+	t := newTransaction(ctx, s.cfg, env)
+	if t.err != nil {
+		return t
+	}
+	if err := s.ready(); err != nil {
+		t.refuse(err)
+		return t
+	}
+	t.occupy(s)
+	if t.admit(); t.over() {
+		t.finish()
+	}
+	return t
 }
 
 // Send sends a message read from msg to its end. Line endings of any kind
@@ -107,33 +121,26 @@ func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error)
 // The error is a *SendError; with a partial envelope it may stand beside a
 // Result, with Outcome PartlySent.
 func (s *Session) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
-	t, err := s.Begin(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return t.read(msg)
+	return s.begin(ctx, &env).readAll(msg)
 }
 
 // SendFunc is Send for a message that write produces. It is not buffered beyond
 // the first 64 KiB; an error of write, also a panic, keeps the message from
 // being delivered. The writer must not be used after write has returned.
 func (s *Session) SendFunc(ctx context.Context, env Envelope, write func(io.Writer) error) (*Result, error) {
-	t, err := s.Begin(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return t.call(write)
+	return s.begin(ctx, &env).call(write)
 }
 
 // Noop asks the server whether the session lives: exactly 250 is a nil error. A
 // 5yz leaves the session usable, anything else ends it.
 func (s *Session) Noop(ctx context.Context) error {
-	r, err := s.run(ctx, StageNoop, "NOOP")
-	if err == nil && r.Code != 250 {
-		err = &linkError{stage: StageNoop, text: "not 250", err: errors.New(r.String()), reply: &r}
-		if !r.Permanent() {
-			s.c.breakUp(err)
-		}
+	r, err := s.run(ctx, link.Noop, "NOOP")
+	if err != nil || r.Code == codeOK {
+		return err
+	}
+	err = not250(StageNoop, r)
+	if !r.Permanent() {
+		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Noop, Err: err})
 	}
 	return err
 }
@@ -141,14 +148,21 @@ func (s *Session) Noop(ctx context.Context) error {
 // Reset sends RSET, now. There is never a need to: what a failed message leaves
 // behind is reset in front of the next one. A server that refuses ends the session.
 func (s *Session) Reset(ctx context.Context) error {
-	r, err := s.run(ctx, StageReset, "RSET")
-	if err == nil && r.Code != 250 {
-		return s.c.breakUp(&linkError{stage: StageReset, text: "not 250", err: errors.New(r.String()), reply: &r})
+	r, err := s.run(ctx, link.Reset, "RSET")
+	if err != nil || r.Code == codeOK {
+		return err
 	}
-	if err == nil {
-		s.dirty = false
-	}
+	err = not250(StageReset, r)
+	s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Reset, Err: err})
 	return err
+}
+
+// codeOK is the one reply that NOOP, RSET, EHLO and HELO succeed with.
+const codeOK = 250
+
+// not250 is the error of a command that succeeds with 250 alone.
+func not250(stage Stage, r Reply) error {
+	return &linkError{stage: stage, text: "not 250", err: errors.New(r.String()), reply: &r}
 }
 
 // Verify asks with VRFY about an address or a name (RFC 5321, 3.5.1). Most
@@ -165,7 +179,7 @@ func (s *Session) Verify(ctx context.Context, addr string) (Reply, error) {
 		}
 		line += " SMTPUTF8" // RFC 6531, 3.7.4.2
 	}
-	return s.run(ctx, StageCommand, line)
+	return s.run(ctx, link.Command, line)
 }
 
 // Command sends any other command that takes one line and one reply, such as
@@ -183,28 +197,28 @@ func (s *Session) Command(ctx context.Context, line string) (Reply, error) {
 	if i := strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
 		return Reply{}, &OptionError{"line", fmt.Errorf("control character at offset %d", i)}
 	}
-	return s.run(ctx, StageCommand, line)
+	return s.run(ctx, link.Command, line)
 }
 
 // run exchanges one command between transactions.
-func (s *Session) run(ctx context.Context, stage Stage, line string) (Reply, error) {
+func (s *Session) run(ctx context.Context, step link.Step, line string) (Reply, error) {
 	if err := s.ready(); err != nil {
 		return Reply{}, err
 	}
 	if ctx.Err() != nil {
-		return Reply{}, givenUp(stage, ctx)
+		return Reply{}, givenUp(stageOf(step), ctx)
 	}
-	s.c.begin(ctx)
-	defer s.c.end()
-	r, err := s.c.exchange(stage, line)
-	if err != nil {
-		return Reply{}, err
+	s.link.Begin(ctx)
+	defer s.link.End()
+	r, why := s.link.Exchange(step, line)
+	if why != nil {
+		return Reply{}, lostError(why)
 	}
-	reply := s.c.public(r)
-	if err := s.c.settled(stage); err != nil && r.Code != codeClosing {
-		return reply, err
+	kept := s.link.Keep(r)
+	if why := s.link.Settled(step); why != nil && !kept.Closing() {
+		return makeReply(kept), lostError(why)
 	}
-	return reply, nil
+	return makeReply(kept), nil
 }
 
 // ready says why no command can be sent now.
@@ -212,15 +226,13 @@ func (s *Session) ready() error {
 	if s.open != nil {
 		return ErrInTransaction
 	}
-	switch err := s.c.err; {
-	case err == nil && s.c.writeErr == nil:
+	switch why := s.link.Failure(); {
+	case s.link.Usable():
 		return nil
-	case err == nil:
-		return join(ErrClosed, s.c.writeErr)
-	case errors.Is(err, ErrClosed):
+	case why == nil, why.Kind == link.GivenUp && why.Step == link.Quit:
 		return ErrClosed
 	default:
-		return join(ErrClosed, err)
+		return join(ErrClosed, lostError(why))
 	}
 }
 
@@ -232,6 +244,6 @@ func (s *Session) Close() error {
 	if s.open != nil {
 		s.open.Abort()
 	}
-	s.c.goodbye()
+	s.link.Quit()
 	return nil
 }

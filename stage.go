@@ -1,6 +1,10 @@
 package submission
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/fe022423/submission/internal/link"
+)
 
 // Stage is the step of a session at which something happened. The order is that in
 // which a session goes through them.
@@ -35,4 +39,15 @@ func (s Stage) String() string {
 		return stageNames[s]
 	}
 	return fmt.Sprintf("Stage(%d)", uint8(s))
+}
+
+// stageOf names the stage of a step of the link.
+func stageOf(step link.Step) Stage {
+	stages := [...]Stage{
+		link.Greeting: StageGreeting, link.Hello: StageHello, link.StartTLS: StageStartTLS, link.TLS: StageTLS,
+		link.Auth: StageAuth, link.Reset: StageReset, link.Mail: StageMail, link.Rcpt: StageRcpt, link.Data: StageData,
+		link.Message: StageMessage, link.Chunk: StageMessage, link.Final: StageFinal, link.Noop: StageNoop,
+		link.Quit: StageQuit, link.Command: StageCommand,
+	}
+	return stages[step]
 }

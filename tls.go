@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -74,19 +75,19 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 		e.Hint = "perhaps the server has TLS on port 465: TLSImplicit; for a server that is meant to have none there is TLSNone"
 		return e
 	}
-	r, err := s.c.exchange(StageStartTLS, "STARTTLS")
-	if err != nil || r.Code != 220 {
-		refused := err == nil && r.Code >= 400 && s.c.usable()
+	r, why := s.link.Exchange(link.StartTLS, "STARTTLS")
+	if why != nil || r.Code != 220 {
+		refused := why == nil && r.Code >= 400 && s.link.Usable()
 		if refused && mode == TLSOpportunistic {
-			return s.checkSettled(StageStartTLS)
+			return s.checkSettled(link.StartTLS)
 		}
-		return s.unexpected(StageStartTLS, r, err)
+		return s.unexpected(link.StartTLS, r, why)
 	}
-	// Octets after the 220 were sent before the handshake. They may come from an
-	// attacker, and must not be taken for replies of the server under TLS.
-	if s.c.r.Buffered() > 0 {
-		return s.connectError(StageStartTLS, smtpwire.Reply{}, s.c.breakUp(&ProtocolError{
-			Stage: StageStartTLS, Text: "data after the reply to STARTTLS, perhaps injected by an attacker"}))
+	// Octets behind the 220 were sent before the handshake, by anyone: an
+	// attacker who puts replies there must not be believed under TLS.
+	if s.link.Settled(link.StartTLS) != nil {
+		return s.connectError(StageStartTLS, smtpwire.Reply{}, &ProtocolError{
+			Stage: StageStartTLS, Text: "octets after the reply to STARTTLS, perhaps injected by an attacker"})
 	}
 	if err := s.secure(ctx); err != nil {
 		return err
@@ -100,11 +101,11 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 // command.
 func (s *Session) secure(ctx context.Context) error {
 	return s.shakeHands(ctx, func(ctx context.Context) error {
-		nc, st, err := s.cfg.handshake(ctx, s.c.nc)
+		nc, st, err := s.cfg.handshake(ctx, s.link.Conn())
 		if err != nil {
 			return err
 		}
-		s.c.upgrade(nc)
+		s.link.Upgrade(nc)
 		s.tls, s.verified = &st, s.cfg.verified(st)
 		return nil
 	})
@@ -128,17 +129,18 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 	limit := s.cfg.Timeouts.TLS
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	s.c.within(limit) // for a TLSClient that ignores its context
-	err := handshake(limited)
-	s.c.timeless()
+	// The limit is also for a TLSClient that forgets its context.
+	err := s.link.Handshake(limit, func() error { return handshake(limited) })
 	if err != nil {
 		if limited.Err() != nil && ctx.Err() == nil {
 			err = os.ErrDeadlineExceeded
 		}
+		why := &link.Failure{Kind: link.GivenUp, Step: link.TLS, Err: err}
 		if linkLost(err) || ctx.Err() != nil {
-			err = s.c.cause(StageTLS, err, limit)
+			why = s.link.Why(link.TLS, err, limit)
 		}
-		return s.cfg.tlsError(s.c.breakUp(err))
+		s.link.Break(why)
+		return s.cfg.tlsError(lostError(why))
 	}
 	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
 		t.TLSDone(*s.tls)

@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"time"
+
+	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/transfer"
 )
 
 // Trace is a set of hooks on what a session does; every hook may be nil. They
@@ -28,37 +31,61 @@ type Trace struct {
 	Closed func(err error)
 }
 
-// messageBegins and messageSent time a message for the trace.
-func (c *conn) messageBegins() { c.began = time.Now() }
-
-func (c *conn) messageSent(octets int64) {
-	took := time.Since(c.began)
-	if t := c.cfg.Trace; t != nil && t.MessageSent != nil {
-		t.MessageSent(octets, took)
+// linkConfig is what the link of a session needs to know.
+func (s *Session) linkConfig() link.Config {
+	t := &s.cfg.Timeouts
+	c := link.Config{
+		Limits: link.Limits{Greeting: t.Greeting, Command: t.Command, DataInit: t.DataInit,
+			DataBlock: t.DataBlock, DataFinal: t.DataFinal, Quit: t.Quit},
+		NoQuitWait: s.cfg.NoQuitWait,
+		Clean:      s.secrets.Clean,
 	}
-	if l := c.cfg.Logger; l != nil {
-		l.Debug("smtp message", "octets", octets, "took", took)
+	if trace := s.cfg.Trace; trace != nil && trace.Closed != nil {
+		c.Closed = func(why *link.Failure) { trace.Closed(lostError(why)) }
 	}
+	if s.cfg.Logger != nil || s.cfg.Trace != nil {
+		c.Sent, c.Received = s.showSent, s.showReceived
+	}
+	return c
 }
 
-// observed reports whether anyone looks at the protocol lines.
-func (c *conn) observed() bool { return c.cfg.Trace != nil || c.cfg.Logger != nil }
-
-func (c *conn) sent(line string) {
-	if t := c.cfg.Trace; t != nil && t.Sent != nil {
+func (s *Session) showSent(line string) {
+	if t := s.cfg.Trace; t != nil && t.Sent != nil {
 		t.Sent(line)
 	}
-	if l := c.cfg.Logger; l != nil {
+	if l := s.cfg.Logger; l != nil {
 		l.LogAttrs(context.Background(), slog.LevelDebug, "smtp sent", slog.String("line", line))
 	}
 }
 
-func (c *conn) received(r Reply) {
-	if t := c.cfg.Trace; t != nil && t.Received != nil {
+func (s *Session) showReceived(kept link.Reply) {
+	r := makeReply(kept)
+	if t := s.cfg.Trace; t != nil && t.Received != nil {
 		t.Received(r)
 	}
-	if l := c.cfg.Logger; l != nil {
+	if l := s.cfg.Logger; l != nil {
 		l.LogAttrs(context.Background(), slog.LevelDebug, "smtp received",
 			slog.Int("code", r.Code), slog.String("reply", r.String()))
+	}
+}
+
+// timeMessage has the trace told when the message of a transfer is written.
+func (s *Session) timeMessage(t *transfer.Transfer) {
+	if s.cfg.Logger != nil || s.cfg.Trace != nil {
+		s.messageBegins()
+		t.OnWritten(s.showWritten)
+	}
+}
+
+// messageBegins notes when the first octet of a message may go out.
+func (s *Session) messageBegins() { s.began = time.Now() }
+
+func (s *Session) showWritten(octets int64) {
+	took := time.Since(s.began)
+	if t := s.cfg.Trace; t != nil && t.MessageSent != nil {
+		t.MessageSent(octets, took)
+	}
+	if l := s.cfg.Logger; l != nil {
+		l.Debug("smtp message", "octets", octets, "took", took)
 	}
 }

@@ -6,44 +6,26 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/fe022423/submission/internal/smtpwire"
+	"github.com/fe022423/submission/internal/transfer"
 )
 
 // Transaction is a mail transaction (RFC 5321, 3.3) that the caller feeds. It is
-// an io.Writer and io.ReaderFrom for the message; nothing but Commit ends the
-// message, so that what is cut short is never delivered. It holds back the first
-// 64 KiB: a shorter message reaches the server only at Commit. Every
+// an io.Writer and an io.ReaderFrom for the message. Nothing but Commit ends the
+// message, so what is cut short is never delivered. It holds back the first
+// 64 KiB: a shorter message reaches the server only at Prepare or Commit. Every
 // Transaction must be committed or aborted. It is not safe for concurrent use.
 type Transaction struct {
-	ctx   context.Context
-	from  source // where the session comes from, nil when it was given
-	s     *Session
-	cfg   *config
-	env   Envelope
-	plan  plan
-	mem   *memory
-	enc   smtpwire.Encoder
-	state txState
-	tally *tally
-	rcpts []RecipientResult // of the tally
-	mail  *Reply            // a refusal of MAIL
-	data  *Reply            // a refusal of DATA
-
-	bdat     bool  // chunks instead of DATA
-	inFlight bool  // the message went out with its envelope
-	owed     bool  // a chunk was not answered yet
-	seven    bool  // an octet above 0x7f may not be sent
-	limit    int64 // the server's SIZE, 0 for none
-	octets   int64 // canonical octets made so far
-	err      error // why it is over, for every call after
-}
-
-// source lends sessions to transactions.
-type source interface {
-	// take waits for a session; fresh wants one that was never used.
-	take(ctx context.Context, fresh bool) (s *Session, reused bool, err error)
-	// give takes it back, whatever has become of it.
-	give(s *Session)
+	ctx     context.Context // of the one call that the transaction is
+	cfg     *config
+	lender  lender   // where sessions come from, nil when there is one from the start
+	s       *Session // nil while there is none
+	mem     *memory  // nil when the transaction is over
+	plan    plan
+	spool   transfer.Spool
+	attempt attempt
+	state   txState
+	result  *Result
+	err     error
 }
 
 type txState uint8
@@ -51,55 +33,108 @@ type txState uint8
 const (
 	txHolding   txState = iota // nothing was sent
 	txStreaming                // the envelope was accepted, octets flow
+	txPrepared                 // only the last octets are missing
 	txOver
 )
 
-const (
-	// holdBack is how much of a message is kept before MAIL is sent, in octets.
-	// What fits is known whole: its size, its body type, and it can be sent again
-	// on another session.
-	holdBack = 64 << 10
-	// feedBlock is how much is encoded at a time; encoding at most triples it.
-	feedBlock = 8 << 10
-	// readBlock is how much is read from a source at a time.
-	readBlock = 64 << 10
-	// commitBlock is the most that is written together with the end of the
-	// message. More goes out before, where a failure is still a plain NotSent.
-	commitBlock = 16 << 10
-)
+// memory is what a message needs on its way, used again for the next one.
+type memory struct {
+	in    []byte // what was read from a source
+	text  []byte // commands
+	rcpts []plannedRcpt
+	buf   *transfer.Buffers
+}
 
-// newTransaction checks the envelope as far as it can be without a server.
-func newTransaction(ctx context.Context, cfg *config, env Envelope) (*Transaction, error) {
-	t := &Transaction{ctx: ctx, cfg: cfg, env: env}
+// readBlock is how much is read from a source at a time, in octets.
+const readBlock = 64 << 10
+
+func newMemory() any {
+	return &memory{in: make([]byte, readBlock), buf: transfer.NewBuffers()}
+}
+
+// newTransaction checks the envelope as far as that is possible without a server.
+// A transaction that it refuses is over.
+func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transaction {
+	t := &Transaction{ctx: ctx, cfg: cfg}
 	t.mem = cfg.memory.Get().(*memory)
-	t.plan.rcpts = t.mem.boxes
-	err := t.plan.parse(&t.env, cfg.From)
-	t.mem.boxes = t.plan.rcpts
-	t.tally = new(tally)
-	if t.rcpts = t.tally.one[:]; len(t.env.To) != 1 {
-		t.rcpts = make([]RecipientResult, len(t.env.To))
-	}
-	t.clearRcpts()
+	t.spool = transfer.NewSpool(t.mem.buf, env.Body == BodyBinaryMIME)
+	var err error
+	t.plan, err = makePlan(env, cfg.From, t.mem)
+	t.attempt.plan = &t.plan
 	if err == nil && ctx.Err() != nil {
 		err = givenUp(StageMail, ctx)
 	}
 	if err != nil {
-		return nil, t.refuse(err)
+		t.refuse(err)
 	}
-	return t, nil
+	return t
 }
 
-// clearRcpts begins the results anew.
-func (t *Transaction) clearRcpts() {
-	for i := range t.rcpts {
-		t.rcpts[i] = RecipientResult{Addr: t.env.To[i].Addr}
-		if t.plan.bad != nil && t.plan.bad[i] != nil {
-			t.rcpts[i].Status = RecipientInvalid
+// Write adds octets of the message, in any line ending. An error is final, and
+// the transaction is over; while it runs, an error is a *SendError.
+func (t *Transaction) Write(p []byte) (int, error) {
+	n := 0
+	if t.state == txHolding {
+		if n = t.spool.Add(p); !t.spool.Full() {
+			return n, nil
+		}
+		t.advance(txStreaming)
+	}
+	if t.state == txStreaming {
+		n += t.attempt.Write(p[n:])
+		if !t.attempt.OK() {
+			t.finish()
 		}
 	}
+	switch {
+	case t.err != nil:
+		return n, t.err
+	case t.state != txStreaming:
+		return n, errOver
+	}
+	return n, nil
 }
 
-func (t *Transaction) read(msg io.Reader) (*Result, error) {
+// ReadFrom adds the octets of r up to its end. A failure of r is final as well:
+// the connection is closed and nothing is delivered.
+func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
+	var n int64
+	for empty := 0; t.state == txHolding || t.state == txStreaming; {
+		if t.ctx.Err() != nil {
+			return n, t.withhold(givenUp(StageMessage, t.ctx))
+		}
+		buf := t.mem.in
+		got, err := r.Read(buf)
+		if got > 0 {
+			empty = 0
+			if m, err := t.Write(buf[:got]); err != nil {
+				return n + int64(m), err
+			}
+			n += int64(got)
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, t.sourceFailed(err)
+		}
+		if empty++; empty > maxEmptyReads {
+			return n, t.sourceFailed(io.ErrNoProgress)
+		}
+	}
+	if t.err != nil {
+		return n, t.err
+	}
+	return n, errOver
+}
+
+// maxEmptyReads is how often a source may yield nothing without an error.
+const maxEmptyReads = 100
+
+func (t *Transaction) readAll(msg io.Reader) (*Result, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
 	defer t.cut() // a source that panics
 	if _, err := t.ReadFrom(msg); err != nil {
 		return nil, t.err
@@ -108,6 +143,9 @@ func (t *Transaction) read(msg io.Reader) (*Result, error) {
 }
 
 func (t *Transaction) call(write func(io.Writer) error) (*Result, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
 	defer t.cut()
 	if err := write(writerOnly{t}); err != nil {
 		return nil, t.sourceFailed(err)
@@ -121,52 +159,59 @@ type writerOnly struct{ t *Transaction }
 func (w writerOnly) Write(p []byte) (int, error)               { return w.t.Write(p) }
 func (w writerOnly) ReadFrom(r io.Reader) (n int64, err error) { return w.t.ReadFrom(r) }
 
-// Commit ends the message and waits for the server's verdict. A nil error means
-// that the server accepted it for every recipient. Otherwise the error is a
-// *SendError, beside a Result when its Outcome is PartlySent.
-func (t *Transaction) Commit() (*Result, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	if t.state == txHolding {
-		if err := t.start(true); err != nil {
-			return nil, err
+// Prepare sends everything but the last octets of the message: when it returns
+// nil, Commit is the next write. Before Prepare returns nothing can have been
+// accepted, so whoever keeps a journal of what was sent writes its mark between
+// the two. Only Commit or Abort may follow. An error is final, and a *SendError.
+// A prepared message never shares a flight with its envelope, as
+// Options.EarlyData has it otherwise.
+func (t *Transaction) Prepare() error {
+	switch t.state {
+	case txHolding:
+		t.spool.SetWhole(true)
+		t.advance(txPrepared)
+	case txStreaming:
+		if t.attempt.Prepare(&t.spool); t.attempt.OK() {
+			t.state = txPrepared
+		} else {
+			t.finish()
+		}
+	case txPrepared:
+		return nil
+	default:
+		if t.err == nil {
+			return errOver
 		}
 	}
-	if t.inFlight {
-		r, err := t.s.c.reply(StageFinal, t.cfg.Timeouts.DataFinal)
-		return t.verdict(r, err)
-	}
-	if t.enc.Open() {
-		t.octets += 2 // the CRLF that the last line lacks
-	}
-	if err := t.fits(); err != nil {
-		return nil, err
-	}
-	var r smtpwire.Reply
-	var err error
-	if t.bdat {
-		r, err = t.lastChunk()
-	} else {
-		r, err = t.dot()
-	}
-	if t.err != nil {
-		return nil, t.err
-	}
-	return t.verdict(r, err)
+	return t.err
 }
 
-// Abort gives the transaction up. A message of which octets were sent can only
-// be withheld by closing the connection; before that the session stays usable.
-// After Commit, and the second time, Abort does nothing: it is safe to defer.
-func (t *Transaction) Abort() error {
-	if t.state == txOver {
-		return nil
+// Commit ends the message and waits for the server's verdict. A nil error means
+// that the server accepted it for every recipient. Otherwise the error is a
+// *SendError; a Result stands beside it when its Outcome is PartlySent. A second
+// Commit returns what the first did.
+func (t *Transaction) Commit() (*Result, error) {
+	switch t.state {
+	case txHolding:
+		t.spool.SetWhole(true)
+		t.advance(txOver)
+	case txStreaming, txPrepared:
+		t.attempt.Commit(&t.spool)
+		t.finish()
 	}
-	if t.state == txStreaming {
-		t.giveUp(ErrAborted)
-	} else {
-		t.over(&SendError{Stage: StageMessage, Err: ErrAborted})
+	return t.result, t.err
+}
+
+// Abort gives the transaction up. Once octets of the message were sent only
+// closing the connection withholds it; before that the session stays usable.
+// After Commit, and the second time, Abort does nothing: it is safe to defer. The
+// error is always nil.
+func (t *Transaction) Abort() error {
+	switch t.state {
+	case txHolding:
+		t.refuse(ErrAborted)
+	case txStreaming, txPrepared:
+		t.withhold(ErrAborted)
 	}
 	return nil
 }
@@ -180,82 +225,57 @@ func (t *Transaction) cut() {
 
 // sourceFailed ends a message that did not come whole.
 func (t *Transaction) sourceFailed(err error) error {
-	if t.err != nil {
+	if t.state == txOver {
 		return t.err // the source only hands on what Write told it
 	}
 	if t.ctx.Err() == nil {
-		return t.abandon(fmt.Errorf("message source: %w", err))
+		return t.withhold(fmt.Errorf("message source: %w", err))
 	}
 	// It failed because the caller gave up, or as good as because of that.
-	link := givenUp(StageMessage, t.ctx)
+	why := givenUp(StageMessage, t.ctx)
 	if !errors.Is(err, t.ctx.Err()) {
-		link.err = fmt.Errorf("%w (message source: %w)", link.err, err)
+		why.err = fmt.Errorf("%w (message source: %w)", why.err, err)
 	}
-	return t.abandon(link)
+	return t.withhold(why)
 }
 
-// abandon ends a message that will not come whole, and its session.
-func (t *Transaction) abandon(why error) error {
+// errOver answers a Write or a Prepare that comes when there is nothing left to
+// write to.
+var errOver = errors.New(prefix + StageMessage.String() + ": the transaction is over or prepared")
+
+// withhold ends a message that will not come whole. Its session is closed, so
+// that the server forgets what it has.
+func (t *Transaction) withhold(why error) error {
+	t.attempt.cause = why
 	if t.s == nil {
-		return t.over(&SendError{Stage: StageMessage, Err: why})
+		t.attempt.Stop = transfer.Withheld
+	} else {
+		t.attempt.GiveUp(t.s.link, transfer.Withheld)
 	}
-	return t.giveUp(why)
+	t.finish()
+	return t.err
 }
 
-// giveUp ends a message in the middle: without the final dot the server must
-// forget it, and only closing keeps it from being read on.
-func (t *Transaction) giveUp(why error) error {
-	t.s.c.breakUp(&linkError{stage: StageMessage, text: "message given up", err: why})
-	return t.over(&SendError{Stage: StageMessage, Err: why})
+// refuse ends a transaction that asks for what cannot be had; nothing was sent.
+func (t *Transaction) refuse(err error) {
+	t.attempt.refused = err
+	t.finish()
 }
 
-// errOver answers what comes after the end of a transaction that went well.
-var errOver = &SendError{Stage: StageMail, Err: errors.New("the transaction is over")}
-
-// over ends the transaction with err, which is what it says from now on. The
-// session goes back to where it came from, broken or not.
-func (t *Transaction) over(err *SendError) error {
-	if err.Outcome == NotSent {
-		t.unsend()
-	}
-	err.Recipients, err.partial = t.rcpts, t.env.Partial
-	t.end(err)
-	return err
-}
-
-// end gives everything back.
-func (t *Transaction) end(err error) {
-	t.state, t.err = txOver, err
-	if m := t.mem; m != nil {
-		t.mem = nil
-		if cap(m.hold) <= holdBack+16*feedBlock && cap(m.out) <= holdBack+16*feedBlock {
-			m.hold, m.out = m.hold[:0], m.out[:0]
-			clear(m.boxes)
-			t.cfg.memory.Put(m)
-		}
+// finish judges the message, and gives everything back. The session goes back to
+// where it came from, broken or not.
+func (t *Transaction) finish() {
+	t.state = txOver
+	var failed *SendError
+	if t.result, failed = judge(&t.plan, &t.attempt); failed != nil {
+		t.err = failed
 	}
 	t.release()
-}
-
-// release lets go of the session.
-func (t *Transaction) release() {
-	s := t.s
-	if s == nil {
-		return
-	}
-	t.s = nil
-	s.open = nil
-	s.c.end()
-	if t.from != nil {
-		t.from.give(s)
-	}
-}
-
-// unsend: accepted recipients of a message that was not sent were not sent to.
-func (t *Transaction) unsend() {
-	for i := range t.rcpts {
-		if t.rcpts[i].Status == RecipientSent {
-			t.rcpts[i].Status = RecipientUnsent
+	if m := t.mem; m != nil {
+		t.mem = nil
+		if m.buf.Reset() {
+			clear(m.rcpts)
+			t.cfg.memory.Put(m)
 		}
 	}
 }

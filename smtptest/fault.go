@@ -132,22 +132,30 @@ func (c *FaultConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// inputReporter is a connection that says whether something waits to be read.
+type inputReporter interface {
+	InputWaiting() (waiting, known bool)
+}
+
 // InputWaiting says whether Read would return at once with bytes, io.EOF or an error.
 // It does not wait, takes nothing, and ignores deadlines. After Close it is true.
 // After a failure it is true unless Mode is Stall. In between it is what the wrapped
-// connection says, or false if that has no method InputWaiting() bool.
-func (c *FaultConn) InputWaiting() bool {
+// connection says; known is false if that has no method InputWaiting() (waiting, known
+// bool), and the answer can only be had by reading.
+func (c *FaultConn) InputWaiting() (waiting, known bool) {
 	c.mu.Lock()
 	closed, failed := c.closed, c.failed
 	c.mu.Unlock()
 	switch {
 	case closed:
-		return true
+		return true, true
 	case failed:
-		return c.fault.Mode != Stall
+		return c.fault.Mode != Stall, true
 	}
-	nc, ok := c.nc.(interface{ InputWaiting() bool })
-	return ok && nc.InputWaiting()
+	if nc, ok := c.nc.(inputReporter); ok {
+		return nc.InputWaiting()
+	}
+	return false, false
 }
 
 // Write writes to the wrapped connection, up to the limit.

@@ -46,8 +46,8 @@ func (c *memConn) Read(p []byte) (int, error) {
 }
 
 // InputWaiting says whether there is something to read: octets, the end of the input,
-// or an error. It does not wait, takes nothing, and ignores deadlines.
-func (c *memConn) InputWaiting() bool { return c.in.readable() }
+// or an error. It does not wait, takes nothing, ignores deadlines, and always knows.
+func (c *memConn) InputWaiting() (waiting, known bool) { return c.in.readable(), true }
 
 func (c *memConn) Write(p []byte) (int, error) {
 	_, known, _ := c.in.count()

@@ -18,8 +18,8 @@ import (
 // registered after Play. Mistakes are reported with t.Errorf only, so any goroutine
 // may call Play and use the connection.
 //
-// The connection has a method InputWaiting() bool, which says whether a Read would
-// return at once with bytes, io.EOF or an error. It does not wait, takes nothing,
+// The connection has a method InputWaiting() (waiting, known bool), which says whether a
+// Read would return at once with bytes, io.EOF or an error. It does not wait, takes nothing,
 // ignores deadlines, and is never a mistake of the client.
 func Play(t testing.TB, script string) net.Conn {
 	t.Helper()
@@ -79,7 +79,7 @@ func (p *player) Read(b []byte) (int, error) {
 
 // InputWaiting says whether there is something to read: octets that the server sent,
 // the end of the input, or an error. The script does not notice it.
-func (p *player) InputWaiting() bool { return p.conn.InputWaiting() }
+func (p *player) InputWaiting() (waiting, known bool) { return p.conn.InputWaiting() }
 
 // lookTime distinguishes a look from a wait. A read whose deadline is nearer than this,
 // or has passed, only looks whether something is there: that is not a mistake of the

@@ -99,7 +99,7 @@ func (s *Server) acceptAll() {
 // ImplicitTLS the client has to start TLS on it. After Server.Close, Pipe returns a
 // connection that the server has closed.
 //
-// The connection has a method InputWaiting() bool, which says whether a Read would
+// The connection has a method InputWaiting() (waiting, known bool), which says whether a Read would
 // return at once with bytes, io.EOF or an error. It does not wait, takes nothing, and
 // ignores deadlines. So a client can look for input that it did not ask for, as it
 // can with MSG_PEEK on a socket.

@@ -188,6 +188,22 @@ func (r *Reader) ReadReply() (Reply, error) {
 	}
 }
 
+// HasReply reports whether ReadReply would return without reading from the
+// source: a whole reply, or what can be none, is buffered.
+func (r *Reader) HasReply() bool {
+	rest := r.buf[r.r:r.w]
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			return false
+		}
+		if i < 4 || rest[3] != '-' {
+			return true
+		}
+		rest = rest[i+1:]
+	}
+}
+
 // checkCode refuses the start of a line that can be no reply, so that a peer
 // speaking TLS or HTTP fails at once and not when its line never ends.
 func checkCode(b []byte) error {

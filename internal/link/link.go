@@ -1,0 +1,229 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+// Config is what a link needs to know of its session. Hooks that are nil cost
+// nothing; the others run on the goroutine that uses the link.
+type Config struct {
+	Limits Limits
+	// NoQuitWait closes right after QUIT.
+	NoQuitWait bool
+	// Clean takes out of the server's words what nobody may see. It gets the
+	// whole text of a reply before anything else is done with it. Nil leaves all.
+	Clean func(text string) string
+	// Sent gets each line that is sent, without its CRLF, secrets replaced.
+	Sent func(line string)
+	// Received gets each reply.
+	Received func(Reply)
+	// Closed is called once, when the connection is closed: nil after a QUIT.
+	Closed func(*Failure)
+}
+
+// Link is one connection to a server. It is used by one goroutine at a time.
+type Link struct {
+	cfg    Config
+	layers []net.Conn // from the raw connection to what is read and written
+	input  input      // what can be known of the raw connection without reading
+	nc     net.Conn   // what is read and written: the last of layers
+	timer  net.Conn   // whose deadlines bound all of it, whatever the layers above do
+	r      *smtpwire.Reader
+	w      *smtpwire.Writer
+	owed   queue
+	text   Reply // the last one kept: equal ones share its text
+	open   bool  // see Open
+
+	failed     *Failure      // why the link is broken
+	writeErr   error         // a write failed; replies that came before it still count
+	writeLimit time.Duration // how long that write might take
+	lastUntil  time.Time     // until when what is owed is still heard, after a 421
+	closed     bool
+
+	ctx     context.Context // of the call that runs, nil between calls
+	stop    func() bool     // ends the watch on ctx
+	watcher sync.WaitGroup
+	cancel  func() // closes the raw connection, made once
+}
+
+const (
+	// block is the most that is written under one DataBlock deadline, in octets.
+	block = 64 << 10
+	// lastWords is how long a reply is waited for once writing has failed, or
+	// the server has said that it closes: it came already or it never will.
+	lastWords = time.Second
+)
+
+// never is the deadline that no time reaches, past one that has passed.
+var (
+	never time.Time
+	past  = time.Unix(1, 0)
+)
+
+// New returns a link over nc. When nc has a method NetConn() net.Conn, that
+// connection is the raw one.
+func New(nc net.Conn, cfg Config) *Link {
+	l := &Link{cfg: cfg}
+	raw := nc
+	for {
+		below, ok := raw.(interface{ NetConn() net.Conn })
+		if !ok || below.NetConn() == nil {
+			break
+		}
+		raw = below.NetConn()
+	}
+	l.layers = []net.Conn{raw}
+	l.input.init(raw)
+	boundSendBuffer(raw)
+	l.cancel = func() {
+		defer l.watcher.Done()
+		raw.Close()
+	}
+	if l.timer = raw; raw.SetReadDeadline(never) != nil {
+		l.timer = newTimed(nc)
+		nc = l.timer
+	}
+	l.Upgrade(nc)
+	return l
+}
+
+// Upgrade reads and writes nc from now on, which stands on what was used before.
+// What was buffered from the connection before is gone.
+func (l *Link) Upgrade(nc net.Conn) {
+	if l.nc = nc; l.raw() != nc {
+		l.layers = append(l.layers, nc)
+	}
+	l.r = smtpwire.NewReader(nc)
+	l.w = smtpwire.NewWriter(nc)
+}
+
+func (l *Link) raw() net.Conn { return l.layers[0] }
+
+// Conn returns the connection that is read and written.
+func (l *Link) Conn() net.Conn { return l.nc }
+
+// Raw returns the connection below all others.
+func (l *Link) Raw() net.Conn { return l.raw() }
+
+// Handshake runs f, which reads and writes the connection itself, within limit.
+func (l *Link) Handshake(limit time.Duration, f func() error) error {
+	l.timer.SetDeadline(time.Now().Add(limit))
+	defer l.timer.SetDeadline(never)
+	return f()
+}
+
+// Begin puts the link under ctx until End: when ctx is done the raw connection
+// closes. Calls do not nest.
+func (l *Link) Begin(ctx context.Context) {
+	l.ctx = ctx
+	if ctx.Done() != nil {
+		l.watcher.Add(1)
+		l.stop = context.AfterFunc(ctx, l.cancel)
+	}
+}
+
+// End takes the link out of the context's hands. A link that was cancelled in
+// the meantime is broken, whatever the call had achieved.
+func (l *Link) End() {
+	if l.stop != nil {
+		if l.stop() {
+			l.watcher.Done()
+		} else {
+			l.watcher.Wait()
+			if l.failed == nil {
+				l.Break(l.Why(Command, net.ErrClosed, 0))
+			}
+		}
+	}
+	l.ctx, l.stop = nil, nil
+}
+
+// Cancelled breaks the link when the context of the call that runs is done, and
+// reports that.
+func (l *Link) Cancelled(step Step) *Failure {
+	if l.failed == nil && l.ctx != nil && l.ctx.Err() != nil {
+		return l.Break(l.Why(step, l.ctx.Err(), 0))
+	}
+	return nil
+}
+
+// CloseOnDone closes nc when ctx is done, until release is called.
+func CloseOnDone(ctx context.Context, nc net.Conn) (release func()) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		nc.Close()
+	})
+	return func() {
+		if !stop() {
+			<-closed
+		}
+	}
+}
+
+// CauseOf is the error of a context that is done: it is found as ctx.Err(), and
+// as its cause where that is another.
+func CauseOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return errors.Join(err, cause)
+}
+
+// Usable reports whether nothing has broken or closed the link.
+func (l *Link) Usable() bool { return l.failed == nil && l.writeErr == nil && !l.closed }
+
+// Failure returns why the link is broken, nil when it is not known to be.
+func (l *Link) Failure() *Failure { return l.failed }
+
+// Break breaks the link for a reason and closes the connection. The first
+// reason stays. It returns f.
+func (l *Link) Break(f *Failure) *Failure {
+	if l.failed == nil {
+		l.failed = f
+	}
+	l.close(l.failed)
+	return f
+}
+
+// close closes all layers without a word to the server, once: the raw one
+// first, since another might wait to say goodbye.
+func (l *Link) close(why *Failure) {
+	if l.closed {
+		return
+	}
+	for _, nc := range l.layers {
+		nc.Close()
+	}
+	l.announceClosed(why)
+}
+
+// closeGently closes all layers, the raw one last, so that each may say goodbye
+// to its peer, as TLS does. It takes no longer than until deadline.
+func (l *Link) closeGently(deadline time.Time) {
+	if l.closed {
+		return
+	}
+	// A layer may set a deadline of its own, as crypto/tls does.
+	cut := time.AfterFunc(time.Until(deadline), func() { l.raw().Close() })
+	defer cut.Stop()
+	for _, nc := range slices.Backward(l.layers) {
+		nc.Close()
+	}
+	l.announceClosed(nil)
+}
+
+func (l *Link) announceClosed(why *Failure) {
+	l.closed = true
+	if l.cfg.Closed != nil {
+		l.cfg.Closed(why)
+	}
+}

@@ -1,0 +1,124 @@
+package link
+
+import "time"
+
+const (
+	// lookTime is how long a look reads from a connection that cannot be asked
+	// what waits on it, and the least it gives a read of octets that wait.
+	lookTime = time.Millisecond
+	// maxLookTime bounds a look at octets that wait and are not given out. A
+	// process that sleeps in between costs a look its time, so the time is doubled
+	// until octets or none are there, never taken for an answer.
+	maxLookTime = time.Second
+)
+
+// inputReporter is what a connection may implement that is not a socket, so that a
+// look costs no waiting: whether a Read would return at once, and whether that is
+// known.
+type inputReporter interface {
+	InputWaiting() (waiting, known bool)
+}
+
+// Waiting reports whether the server has said something, or hung up, that nobody
+// asked for. It takes no octet away. Every connection is looked at, each in its
+// way: a socket is asked; what stands on a socket, as TLS does, is read for what
+// it holds already, and then the socket is asked; anything else is read for a
+// millisecond.
+func (l *Link) Waiting() bool {
+	if l.r.Buffered() > 0 {
+		return true
+	}
+	if l.nc == l.raw() {
+		if there, known := l.input.waiting(); known {
+			return there
+		}
+		return l.readFor(lookTime)
+	}
+	l.timer.SetReadDeadline(past)
+	if l.fill() {
+		return true // it was held above the raw connection
+	}
+	there, known := l.input.waiting()
+	if !known {
+		return l.readFor(lookTime)
+	}
+	// The octets may be no more than a session ticket of TLS. They are read; while
+	// they are still there afterwards, they have not been read yet.
+	for limit := lookTime; there; limit *= 2 {
+		if l.readFor(limit) || limit > maxLookTime {
+			return true
+		}
+		there, _ = l.input.waiting()
+	}
+	return false
+}
+
+// WaitingCheaply is Waiting where it takes no time: on a connection that can be
+// asked.
+func (l *Link) WaitingCheaply() bool {
+	if l.r.Buffered() > 0 {
+		return true
+	}
+	there, known := l.input.waiting()
+	return known && there && l.Waiting()
+}
+
+// readFor reads into the buffer, for no longer than limit, and reports whether
+// octets or an end came.
+func (l *Link) readFor(limit time.Duration) bool {
+	l.timer.SetReadDeadline(time.Now().Add(limit))
+	return l.fill()
+}
+
+func (l *Link) fill() bool {
+	err := l.r.Fill()
+	return err == nil || !isTimeout(err)
+}
+
+// Look reports a failure when the server said something, or hung up, while
+// nothing was asked. What it said is read: a 421 is told apart from noise.
+func (l *Link) Look(step Step) *Failure {
+	if l.failed != nil || !l.Waiting() {
+		return l.failed
+	}
+	return l.LastWord(step)
+}
+
+// Glance is Look where that takes no time.
+func (l *Link) Glance(step Step) *Failure {
+	if l.failed != nil || !l.WaitingCheaply() {
+		return l.failed
+	}
+	return l.LastWord(step)
+}
+
+// LastWord breaks a link on which the server spoke unasked or a write failed, and
+// first hears for a moment what the server has to say.
+func (l *Link) LastWord(step Step) *Failure {
+	if l.failed != nil {
+		return l.failed
+	}
+	l.lastUntil = time.Now().Add(lastWords)
+	r, why := l.read(step)
+	if why != nil {
+		return l.Break(why)
+	}
+	kept := l.Keep(r)
+	if kept.Closing() {
+		return l.Break(&Failure{Kind: Closing, Step: step, Reply: kept})
+	}
+	return l.Break(&Failure{Kind: Unasked, Step: step, Reply: kept})
+}
+
+// Surplus returns the reply that came after all that was owed, the zero Reply
+// when there is none. Whatever came breaks the link.
+func (l *Link) Surplus(step Step) Reply {
+	if l.failed != nil || l.Settled(step) == nil || !l.r.HasReply() {
+		return Reply{}
+	}
+	r, err := l.r.ReadReply()
+	if err != nil {
+		return Reply{}
+	}
+	return l.Keep(r)
+}

@@ -1,0 +1,304 @@
+package transfer
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/fe022423/submission/internal/link"
+)
+
+// Record is all that one attempt to bring a message to a server has shown. Its
+// zero value is an attempt of which nothing was sent. Everything that is decided
+// about a message or its session is a question to the Record.
+type Record struct {
+	Mode Mode
+
+	Reset, Mail, Data link.Reply
+	Rcpt              []link.Reply // one for each recipient; zero: not asked, or not answered
+	Chunk             link.Reply   // the refusal of a chunk that was not the last one
+	Final             link.Reply   // the reply to the whole message
+	Surplus           link.Reply   // a reply that came right after the last one owed
+	Lone              link.Reply   // the reply to the empty message of RFC 2920, 3.1
+
+	Begun     bool          // a command of this message was written
+	Together  bool          // the message shared the flight of its envelope
+	Committed bool          // the write that carries the last octet was begun
+	Shifted   bool          // nobody knows which command the last reply answers
+	Octets    int64         // octets of the message taken in, in canonical form
+	Lost      *link.Failure // the link broke, and this message still needed it
+	Stop      Stop          // why this side gave the message up
+}
+
+// Stop is why this side gives up a message in the middle.
+type Stop uint8
+
+// The reasons to give up. NoStop: it did not.
+const (
+	NoStop   Stop = iota
+	TooLarge      // longer than the server takes
+	EightBit      // an octet above 0x7f where none may be sent
+	Withheld      // its source failed, or its owner withdrew it
+)
+
+// Hear takes a reply in.
+func (r *Record) Hear(o link.Owed, reply link.Reply) *link.Failure {
+	class := reply.Code / 100
+	if o.Step == link.Chunk && r.aboutAddress(reply) || class == 3 && o.Step != link.Data || class == 2 && o.Step == link.Data && !reply.Closing() {
+		return &link.Failure{Kind: link.OutOfStep, Step: o.Step, Reply: reply}
+	}
+	switch o.Step {
+	case link.Reset:
+		r.Reset = reply
+		if reply.Negative() && !reply.Closing() {
+			// A server that cannot forget cannot be trusted with the next message.
+			return &link.Failure{Kind: link.Refused, Step: o.Step, Reply: reply}
+		}
+	case link.Mail:
+		r.Mail = reply
+	case link.Rcpt:
+		r.Rcpt[o.Index] = reply
+	case link.Data:
+		r.Data = reply
+	case link.Chunk:
+		if reply.Negative() && r.Chunk.Code == 0 {
+			r.Chunk = reply
+		}
+	case link.Final:
+		r.Final = reply
+	case link.Message:
+		r.Lone = reply
+	}
+	return nil
+}
+
+// Miss notes why a reply will not come. Nobody needs the one to the empty message.
+func (r *Record) Miss(o link.Owed, why *link.Failure) {
+	if o.Step != link.Message {
+		r.lose(why)
+	}
+}
+
+// lose notes the first failure, if why is one, that cost the message its link.
+func (r *Record) lose(why *link.Failure) {
+	if r.Lost == nil {
+		r.Lost = why
+	}
+}
+
+// Accepted reports whether the server took recipient i.
+func (r *Record) Accepted(i int) bool { return r.Rcpt[i].Positive() }
+
+// Refused reports whether the server refused recipient i.
+func (r *Record) Refused(i int) bool { return r.Rcpt[i].Negative() }
+
+// AnyAccepted reports whether the server took a recipient.
+func (r *Record) AnyAccepted() bool {
+	for i := range r.Rcpt {
+		if r.Accepted(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// FirstRefused returns the first recipient that the server refused, -1 when
+// there is none. A 421 says nothing about an address.
+func (r *Record) FirstRefused() int {
+	for i := range r.Rcpt {
+		if r.Refused(i) && !r.Rcpt[i].Closing() {
+			return i
+		}
+	}
+	return -1
+}
+
+// NobodyLeft reports whether every recipient that was asked for was refused.
+// named tells which those are.
+func (r *Record) NobodyLeft(named func(int) bool) bool {
+	for i := range r.Rcpt {
+		if named(i) && (!r.Refused(i) || r.Rcpt[i].Closing()) {
+			return false
+		}
+	}
+	return true
+}
+
+// Deliverable reports whether the replies to the envelope let the message go
+// out.
+func (r *Record) Deliverable() bool {
+	return !r.Mail.Negative() && r.AnyAccepted() && !(r.Mode.AllOrNothing && r.FirstRefused() >= 0)
+}
+
+// shifted reports whether the final reply may answer something else than the
+// message, so that it is no verdict on it. Message data that follows a 354 has that
+// as its guard; a chunk has none.
+func (r *Record) shifted() bool {
+	return r.Mode.Chunking && r.Final.Code != 0 && (r.aboutAddress(r.Final) || r.tooMany())
+}
+
+// aboutAddress reports whether what should answer octets of the message is about an
+// address: it has an enhanced code x.1.z (RFC 3463, 3.2), from a server that uses
+// such codes. It is one reply too many to the envelope.
+func (r *Record) aboutAddress(reply link.Reply) bool { return r.Mode.EnhancedCodes && subject(reply) == "1" }
+
+// tooMany reports whether a reply too many leaves open what the final reply
+// answers. In a flight that the message shared with its envelope every reply can be
+// shifted by one; after it, a reply that accepts can be one that came late.
+func (r *Record) tooMany() bool {
+	switch extra := r.Surplus; {
+	case extra.Code == 0 || extra.Closing():
+		return false
+	case r.Together:
+		accepted, always := r.mayBeAccepted()
+		return accepted && (!always || r.mixed(0, len(r.Rcpt)))
+	default:
+		return r.Final.Positive() && !extra.Positive()
+	}
+}
+
+// mayBeAccepted goes through the ways to take one of the replies of a flight, with
+// the surplus one, for the reply too many. accepted reports whether in one of them
+// the message was accepted, always whether in each.
+func (r *Record) mayBeAccepted() (accepted, always bool) {
+	replies := make([]bool, 0, len(r.Rcpt)+3)
+	replies = append(replies, r.Mail.Positive())
+	for i := range r.Rcpt {
+		if !r.Mode.Skips(i) {
+			replies = append(replies, r.Accepted(i))
+		}
+	}
+	replies = append(replies, r.Final.Positive(), r.Surplus.Positive())
+	always = true
+	for skip := range replies {
+		left := slices.Delete(slices.Clone(replies), skip, skip+1)
+		last := len(left) - 1
+		if left[0] && left[last] && slices.Contains(left[1:last], true) {
+			accepted = true
+		} else {
+			always = false
+		}
+	}
+	return accepted, always
+}
+
+// mixed reports whether MAIL and the recipients from one up to another were in
+// part accepted and in part refused.
+func (r *Record) mixed(from, to int) bool {
+	accepted, refused := r.Mail.Positive(), r.Mail.Negative()
+	for _, reply := range r.Rcpt[from:to] {
+		accepted, refused = accepted || reply.Positive(), refused || reply.Negative()
+	}
+	return accepted && refused
+}
+
+// forget drops the replies to MAIL and to the recipients from one up to another:
+// a reply too many or too few came among them, and when they differ nobody knows
+// which answers what.
+func (r *Record) forget(from, to int) {
+	if r.mixed(from, to) {
+		r.Mail = link.Reply{}
+		clear(r.Rcpt[from:to])
+	}
+}
+
+// subject returns the second part of a reply's enhanced code, "" when it has no
+// code that fits it.
+func subject(r link.Reply) string {
+	class, rest, _ := strings.Cut(r.Text, ".")
+	subject, _, ok := strings.Cut(rest, ".")
+	if !ok || len(class) != 1 || int(class[0]-'0') != r.Code/100 {
+		return ""
+	}
+	return subject
+}
+
+// Sent reports whether the server accepted the message for those recipients
+// that it took.
+func (r *Record) Sent() bool {
+	return r.Committed && r.Final.Positive() && !r.Shifted && !r.Mail.Negative() && r.AnyAccepted()
+}
+
+// Unknown reports whether nobody but the server knows what became of the
+// message: it is on its way, and no reply tells.
+func (r *Record) Unknown() bool {
+	switch {
+	case !r.Committed || r.Sent():
+		return false
+	case r.Shifted:
+		return true
+	case r.Final.Code != 0:
+		// A message that was accepted for nobody was not sent. After a refused
+		// MAIL that was no refusal to the recipients, who knows.
+		return r.Final.Positive() && r.AnyAccepted()
+	case r.Mail.Negative():
+		return r.AnyAccepted()
+	}
+	return r.AnyAccepted() || r.anyUnanswered()
+}
+
+// anyUnanswered reports whether a recipient was asked for and not answered. It
+// is meant for a message that was committed, when every recipient was.
+func (r *Record) anyUnanswered() bool {
+	for i := range r.Rcpt {
+		if r.Rcpt[i].Code == 0 && !r.Mode.Skips(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// StartsAgain reports whether a message that met this on a session which had been
+// used before may start once more on a fresh one: nothing of it can have been
+// accepted, and what was said or happened speaks of the session.
+func (r *Record) StartsAgain() bool {
+	if r.Sent() || r.Unknown() || r.Stop != NoStop {
+		return false
+	}
+	if r.Lost != nil {
+		switch r.Lost.Kind {
+		case link.TimedOut, link.Cancelled, link.GivenUp:
+			return false
+		case link.Ended, link.Failed:
+			return !r.Committed
+		case link.Malformed, link.OutOfStep, link.Unasked:
+			if r.Lost.Step <= link.Data {
+				return true
+			}
+		}
+	}
+	return r.saidUnfit() || aboutConnection(r.Chunk) || aboutConnection(r.Final)
+}
+
+// SessionWrong reports whether what the server said speaks against the session: it
+// refused a transaction as a whole, or said that the session is over or not fit.
+// A refused recipient does not count.
+func (r *Record) SessionWrong() bool {
+	return r.saidUnfit() || r.Chunk.Negative() ||
+		r.Deliverable() && (r.Final.Code/100 == 4 || r.Mode.Chunking && r.Final.Negative())
+}
+
+// saidUnfit reports whether a reply says that the session does not take mail, by
+// its code or by what it refuses.
+func (r *Record) saidUnfit() bool {
+	if r.Reset.Negative() || r.Mail.Negative() || unfit(r.Chunk) || r.Lost != nil && unfit(r.Lost.Reply) ||
+		slices.ContainsFunc(r.Rcpt, unfit) {
+		return true
+	}
+	// What follows a refused recipient is no more than its consequence.
+	return r.Deliverable() && (r.Data.Negative() || unfit(r.Final))
+}
+
+// unfit reports whether a reply says that the session is over, or that it is in
+// a state that does not take mail: bad sequence, authentication required.
+func unfit(r link.Reply) bool { return r.Closing() || r.Code == 503 || r.Code == 530 }
+
+// aboutConnection reports whether a refusal has an enhanced code x.4.z, which is
+// about the connection and not about the message (RFC 3463, 3.5).
+func aboutConnection(r link.Reply) bool { return r.Negative() && subject(r) == "4" }
+
+// Ends reports whether the session cannot be used again although its link is
+// not broken. A chunk that was refused, or that met a refused envelope, ends it:
+// servers exist that read such a chunk as commands.
+func (r *Record) Ends() bool {
+	return r.Chunk.Code != 0 || r.Mode.Chunking && r.Committed && !r.Sent()
+}

@@ -1,0 +1,132 @@
+package submission
+
+import (
+	"context"
+
+	"github.com/fe022423/submission/internal/transfer"
+)
+
+// lender lends sessions to transactions.
+type lender interface {
+	// take waits for a session; fresh wants one that was never used.
+	take(ctx context.Context, fresh bool) (loan, error)
+	// give takes it back, whatever has become of it.
+	give(s *Session)
+}
+
+// loan is a session for a transaction.
+type loan struct {
+	s      *Session
+	reused bool // a message was sent over it before
+	looked bool // it was looked at just now
+}
+
+// advance brings a transaction that holds its message back to a later state, with
+// a session where there is none: to txStreaming, to txPrepared, or to txOver, its
+// verdict. A message that meets a session of the pool which turns out to be the
+// wrong one starts once more, on a fresh one; what that one says is final.
+func (t *Transaction) advance(to txState) {
+	for fresh := false; ; fresh = true {
+		reused := t.try(to, fresh)
+		again := reused && !fresh && t.attempt.refused == nil && t.attempt.StartsAgain() && t.ctx.Err() == nil
+		switch {
+		case again:
+			t.release()
+		case to == txOver || t.attempt.refused != nil || !t.attempt.OK():
+			t.finish()
+			return
+		default:
+			t.state = to
+			return
+		}
+	}
+}
+
+// try makes one attempt, on a session that is had for it where there is none. It
+// reports whether that session was used before.
+func (t *Transaction) try(to txState, fresh bool) (reused bool) {
+	looked := false
+	if t.lender != nil {
+		l, err := t.lender.take(t.ctx, fresh)
+		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil}
+		if err != nil {
+			return false
+		}
+		reused, looked = l.reused, l.looked
+		t.occupy(l.s)
+		if t.admit(); t.over() {
+			return reused
+		}
+	}
+	mode := t.attempt.mode(t.cfg, &t.spool)
+	if t.attempt.refused != nil {
+		return reused
+	}
+	mode.Looked = looked
+	mode.Reset = t.s.link.Open()
+	mode.Early = to == txOver && t.mayShareFlight(mode)
+	t.s.timeMessage(&t.attempt.Transfer)
+	t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
+	if !t.attempt.OK() || t.attempt.Together {
+		return reused
+	}
+	switch t.s.messageBegins(); to {
+	case txStreaming:
+		t.attempt.Stream(&t.spool)
+	case txPrepared:
+		t.attempt.Prepare(&t.spool)
+	default:
+		t.attempt.Commit(&t.spool)
+	}
+	return reused
+}
+
+// mayShareFlight reports whether the message may go out with its envelope; see
+// Options.EarlyData. A session that has something to forget first could refuse
+// to, and take the message all the same.
+func (t *Transaction) mayShareFlight(m transfer.Mode) bool {
+	return t.cfg.EarlyData && m.Chunking && m.Pipelining && !m.Reset && (!m.AllOrNothing || len(t.plan.rcpts) == 1)
+}
+
+// occupy puts the transaction on a session.
+func (t *Transaction) occupy(s *Session) {
+	t.s, s.open = s, t
+	s.link.Begin(t.ctx)
+}
+
+// admit holds the envelope against what the server offers. Some servers offer
+// more to a client that they know, as Dovecot does with DSN: what seems to be
+// missing is asked about once more after AUTH.
+func (t *Transaction) admit() {
+	s, a := t.s, &t.attempt
+	a.offer, a.secure = s.ext, s.tls != nil
+	a.admit()
+	if s.helloOutdated && (a.refused != nil || a.lacks != nil) {
+		if a.refused = nil; s.relearn() != nil {
+			a.Lost = s.link.Failure()
+			return
+		}
+		a.offer = s.ext
+		a.admit()
+	}
+}
+
+// over reports whether the attempt failed before its transfer began.
+func (t *Transaction) over() bool { return t.attempt.refused != nil || t.attempt.Lost != nil }
+
+// release lets go of the session.
+func (t *Transaction) release() {
+	s := t.s
+	if s == nil {
+		return
+	}
+	t.s, s.open = nil, nil
+	s.link.End()
+	if t.attempt.Sent() {
+		s.messages++
+	}
+	s.unfit = s.unfit || t.attempt.SessionWrong()
+	if t.lender != nil {
+		t.lender.give(s)
+	}
+}

@@ -1,0 +1,94 @@
+package submission
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/smtpwire"
+)
+
+// linkError says that the connection failed, or that the caller gave up. It says
+// nothing about the message or about what the server decided.
+type linkError struct {
+	stage Stage
+	text  string
+	err   error
+	reply *Reply // the one that ended the session
+}
+
+func (e *linkError) Error() string { return prefix + e.stage.String() + ": " + e.detail() }
+
+// detail leaves the stage out: the error around it has it.
+func (e *linkError) detail() string {
+	switch {
+	case e.err == nil:
+		return e.text
+	case e.text == "":
+		return detail(e.err)
+	}
+	return e.text + ": " + detail(e.err)
+}
+
+func (e *linkError) Unwrap() error   { return e.err }
+func (e *linkError) Temporary() bool { return true }
+
+// givenUp returns the error for a caller whose ctx is done. It wraps ctx.Err(), and
+// the cause of ctx where that is another error.
+func givenUp(stage Stage, ctx context.Context) *linkError {
+	return &linkError{stage: stage, text: "given up by the caller", err: link.CauseOf(ctx)}
+}
+
+// lostError says in words why a link broke; nil when it did not.
+func lostError(f *link.Failure) error {
+	if f == nil {
+		return nil
+	}
+	stage := stageOf(f.Step)
+	var syntax *smtpwire.SyntaxError
+	switch f.Kind {
+	case link.Malformed:
+		if errors.As(f.Err, &syntax) && syntax.Text != "" {
+			return &ProtocolError{Stage: stage, Text: escaped(syntax.Reason + ": " + syntax.Text)}
+		}
+		return &ProtocolError{Stage: stage, Text: f.Err.Error()}
+	case link.Unasked:
+		return &ProtocolError{Stage: stage, Text: unaskedText(f)}
+	case link.OutOfStep:
+		return &ProtocolError{Stage: stage, Text: "unexpected " + makeReply(f.Reply).String()}
+	case link.Cancelled:
+		return &linkError{stage: stage, text: "given up by the caller", err: f.Err}
+	case link.TimedOut:
+		return &linkError{stage: stage, text: "no answer within " + f.Limit.String(), err: f.Err}
+	case link.Ended:
+		return &linkError{stage: stage, text: "the server closed the connection", err: f.Err}
+	case link.Closing:
+		return refusedLink(f, "the server ends the session")
+	case link.Refused:
+		return refusedLink(f, "refused")
+	case link.GivenUp:
+		if f.Err != nil {
+			return f.Err
+		}
+		return &linkError{stage: stage, text: "the session was given up"}
+	}
+	return &linkError{stage: stage, text: "connection failed", err: f.Err}
+}
+
+// refusedLink is the error of a session that the server ended with a reply.
+func refusedLink(f *link.Failure, text string) error {
+	reply := makeReply(f.Reply)
+	return &linkError{stage: stageOf(f.Step), text: text, err: errors.New(reply.String()), reply: &reply}
+}
+
+// unaskedText says what the server said although nothing was asked.
+func unaskedText(f *link.Failure) string {
+	text := "a reply that nothing asked for"
+	if f.Step == link.Message {
+		text = "a reply before the end of the message"
+	}
+	if f.Reply.Code != 0 {
+		text += ": " + makeReply(f.Reply).String()
+	}
+	return text
+}

@@ -19,10 +19,7 @@ type Transaction struct {
 	cfg     *config
 	lender  lender   // where sessions come from, nil when there is one from the start
 	s       *Session // nil while there is none
-	mem     *memory  // nil when the transaction is over
-	plan    plan
-	spool   transfer.Spool
-	attempt attempt
+	*memory          // nil when the transaction is over
 	state   txState
 	result  *Result
 	err     error
@@ -39,6 +36,10 @@ const (
 
 // memory is what a message needs on its way, used again for the next one.
 type memory struct {
+	plan    plan
+	spool   transfer.Spool
+	attempt attempt
+
 	in    []byte // what was read from a source
 	text  []byte // commands
 	rcpts []plannedRcpt
@@ -55,12 +56,10 @@ func newMemory() any {
 // newTransaction checks the envelope as far as that is possible without a server.
 // A transaction that it refuses is over.
 func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transaction {
-	t := &Transaction{ctx: ctx, cfg: cfg}
-	t.mem = cfg.memory.Get().(*memory)
-	t.spool = transfer.NewSpool(t.mem.buf, env.Body == BodyBinaryMIME)
-	var err error
-	t.plan, err = makePlan(env, cfg.From, t.mem)
-	t.attempt.plan = &t.plan
+	t := &Transaction{ctx: ctx, cfg: cfg, memory: cfg.memory.Get().(*memory)}
+	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
+	err := t.plan.write(env, cfg.From, t.memory)
+	t.attempt = attempt{plan: &t.plan}
 	if err == nil && ctx.Err() != nil {
 		err = givenUp(StageMail, ctx)
 	}
@@ -103,7 +102,7 @@ func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
 		if t.ctx.Err() != nil {
 			return n, t.withhold(givenUp(StageMessage, t.ctx))
 		}
-		buf := t.mem.in
+		buf := t.in
 		got, err := r.Read(buf)
 		if got > 0 {
 			empty = 0
@@ -271,11 +270,10 @@ func (t *Transaction) finish() {
 		t.err = failed
 	}
 	t.release()
-	if m := t.mem; m != nil {
-		t.mem = nil
-		if m.buf.Reset() {
-			clear(m.rcpts)
-			t.cfg.memory.Put(m)
-		}
+	m := t.memory
+	t.memory = nil
+	m.plan, m.spool, m.attempt = plan{}, transfer.Spool{}, attempt{}
+	if clear(m.rcpts); m.buf.Reset() {
+		t.cfg.memory.Put(m)
 	}
 }

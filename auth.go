@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -51,7 +50,8 @@ type ServerInfo struct {
 
 // MayShow reports whether a mechanism may send the secret in a form that can be
 // read: over verified TLS, over a connection that does not leave this machine, or
-// because Options.InsecureAuth allows it.
+// because Options.InsecureAuth allows it. For what counts as this machine see
+// Options.InsecureAuth.
 func (s ServerInfo) MayShow() bool { return s.mayShow }
 
 // authenticate tries mechanisms until the server accepts one or refuses the
@@ -62,7 +62,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	offered := s.ext.Mechanisms()
 	info := ServerInfo{
 		Host: s.cfg.host, Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
-		verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.isLocal(),
+		verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local,
 	}
 	if !s.ext.Has(extAuth) {
 		err := fmt.Errorf("%w: AUTH", ErrUnsupported)
@@ -134,26 +134,6 @@ func (e *AuthError) refusesMechanism() bool {
 // refusedForGood reports whether the server refused the credentials for good.
 func (e *AuthError) refusedForGood() bool {
 	return e.Reply != nil && e.Reply.Permanent() && !e.refusesMechanism()
-}
-
-// isLocal reports whether the connection stays on this machine. A connection from
-// Options.Dialer may be a tunnel, whose near end is here: then the name of the host
-// must be a local one too.
-func (s *Session) isLocal() bool {
-	network, remote := addrParts(s.link.Raw().RemoteAddr())
-	switch network {
-	case "pipe", "unix":
-		return true
-	}
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil || !ap.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	if !s.cfg.callersDialer {
-		return true
-	}
-	ip, err := netip.ParseAddr(s.cfg.host)
-	return s.cfg.host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // exchange runs one mechanism (RFC 4954, 4). public is a response that is not

@@ -90,7 +90,7 @@ func TestAuthSucceeds(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			eachDelivery(t, func(t *testing.T, delivery string) {
-				s := openSession(t, play(t, delivery, tt.script+"\nC: NOOP\nS: 250 ok"+quit), plainText(withAuth(tt.password)))
+				s := openSession(t, play(t, delivery, tt.script+"\nC: NOOP\nS: 250 ok"+quit), plainText(withAuthInClear(tt.password)))
 				if err := s.Noop(context.Background()); err != nil {
 					t.Error(err)
 				}
@@ -122,7 +122,7 @@ func (r authRefusal) run(t *testing.T) {
 			if auth == nil {
 				auth = testPassword
 			}
-			s, err := submission.NewSession(context.Background(), play(t, delivery, r.script), testHost, plainText(withAuth(auth)))
+			s, err := submission.NewSession(context.Background(), play(t, delivery, r.script), testHost, plainText(withAuthInClear(auth)))
 			if s != nil {
 				t.Error("a session beside the error")
 			}
@@ -248,7 +248,7 @@ func TestChallengeNotBase64(t *testing.T) {
 	}
 	t.Run("as long as it may be", func(t *testing.T) {
 		s := openSession(t, play(t, "whole", offersAuth("LOGIN")+"C: AUTH LOGIN\nS: 334 "+strings.Repeat("QUFB", 3072)+"\n"+sendUser+"S: 334\n"+sendPass+authOK+quit),
-			plainText(withAuth(testPassword)))
+			plainText(withAuthInClear(testPassword)))
 		s.Close()
 	})
 }
@@ -262,7 +262,7 @@ func TestAuthUnasked(t *testing.T) {
 		"half a line behind a 235": offersAuth("LOGIN") + authLogin + "S: 235 welcome\nS> 2\neof",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := submission.NewSession(context.Background(), play(t, "joined", script), testHost, plainText(withAuth(testPassword)))
+			_, err := submission.NewSession(context.Background(), play(t, "joined", script), testHost, plainText(withAuthInClear(testPassword)))
 			r := authRefusal{mechanism: "LOGIN", protocol: true}
 			r.checkError(t, err)
 		})
@@ -298,7 +298,7 @@ func TestAuthNotOffered(t *testing.T) {
 // TestAuthOffered checks what AuthError.Offered tells.
 func TestAuthOffered(t *testing.T) {
 	_, err := submission.NewSession(context.Background(),
-		play(t, "whole", offersAuth("plain X-OWN LOGIN")+authPlain+"S: 535 no"+quit), testHost, plainText(withAuth(testPassword)))
+		play(t, "whole", offersAuth("plain X-OWN LOGIN")+authPlain+"S: 535 no"+quit), testHost, plainText(withAuthInClear(testPassword)))
 	if e := wantError[*submission.AuthError](t, err); !slices.Equal(e.Offered, []string{"PLAIN", "X-OWN", "LOGIN"}) {
 		t.Errorf("offered %q", e.Offered)
 	}
@@ -462,7 +462,7 @@ func TestServerInfo(t *testing.T) {
 
 	t.Run("over a pipe", func(t *testing.T) {
 		got = nil
-		_, err := submission.NewSession(context.Background(), play(t, "whole", offers+refused), testHost, plainText(withAuth(auth)))
+		_, err := submission.NewSession(context.Background(), play(t, "whole", offers+refused), testHost, plainText(withAuthInClear(auth)))
 		if e := wantError[*submission.AuthError](t, err); e.Mechanism != "X-TWO" || e.Reply == nil || e.Reply.Code != 534 {
 			t.Errorf("%v", err)
 		}
@@ -571,7 +571,7 @@ func TestAuthStalls(t *testing.T) {
 						time.AfterFunc(want, cancel)
 					}
 					start := time.Now()
-					_, err := submission.NewSession(ctx, play(t, "whole", tt.script+"stall\neof"), testHost, plainText(withAuth(testPassword)))
+					_, err := submission.NewSession(ctx, play(t, "whole", tt.script+"stall\neof"), testHost, plainText(withAuthInClear(testPassword)))
 					if took := time.Since(start); took != want {
 						t.Errorf("took %v, want %v", took, want)
 					}
@@ -601,7 +601,7 @@ func TestAuthDrips(t *testing.T) {
 			drip(server, strings.Repeat("235-2.7.0 nearly\r\n", 100))
 		})
 		start := time.Now()
-		_, err := submission.NewSession(context.Background(), client, testHost, plainText(withAuth(testPassword)))
+		_, err := submission.NewSession(context.Background(), client, testHost, plainText(withAuthInClear(testPassword)))
 		if took := time.Since(start); took != 5*time.Minute {
 			t.Errorf("took %v", took)
 		}
@@ -640,11 +640,13 @@ func TestSecretsInTheClear(t *testing.T) {
 		{name: "localhost by name only", server: smtptest.NoTLS, mode: submission.TLSNone, host: "localhost", remote: "192.0.2.25:587"},
 		{name: "opportunistic, nothing offered", server: smtptest.NoTLS, mode: submission.TLSOpportunistic, remote: "192.0.2.25:587"},
 		{name: "clear text, leave given", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "192.0.2.25:587", options: insecure, may: true},
-		{name: "loopback", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "127.0.0.1:587", may: true},
-		{name: "loopback net", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "127.1.2.3:587", may: true},
-		{name: "loopback over IPv6", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "[::1]:587", may: true},
-		{name: "loopback, v4-mapped", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "[::ffff:127.0.0.1]:587", may: true},
-		{name: "pipe", server: smtptest.NoTLS, mode: submission.TLSNone, may: true},
+		{name: "loopback", server: smtptest.NoTLS, mode: submission.TLSNone, host: "localhost", remote: "127.0.0.1:587", may: true},
+		{name: "loopback net", server: smtptest.NoTLS, mode: submission.TLSNone, host: "localhost", remote: "127.1.2.3:587", may: true},
+		{name: "loopback over IPv6", server: smtptest.NoTLS, mode: submission.TLSNone, host: "::1", remote: "[::1]:587", may: true},
+		{name: "loopback, v4-mapped", server: smtptest.NoTLS, mode: submission.TLSNone, host: "127.0.0.1", remote: "[::ffff:127.0.0.1]:587", may: true},
+		{name: "pipe", server: smtptest.NoTLS, mode: submission.TLSNone, host: "localhost", may: true},
+		{name: "loopback, a tunnel perhaps", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "127.0.0.1:587"},
+		{name: "pipe, a tunnel perhaps", server: smtptest.NoTLS, mode: submission.TLSNone},
 		{name: "own dialer to loopback, a tunnel perhaps", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "127.0.0.1:587", dialed: true},
 		{name: "own dialer to loopback, asked for it", server: smtptest.NoTLS, mode: submission.TLSNone, host: "127.0.0.1", remote: "127.0.0.1:587", dialed: true, may: true},
 		{name: "own dialer to loopback, asked for ::1", server: smtptest.NoTLS, mode: submission.TLSNone, host: "[::1]", remote: "[::1]:587", dialed: true, may: true},
@@ -657,7 +659,7 @@ func TestSecretsInTheClear(t *testing.T) {
 			options: tlsWith(func(c *tls.Config) { c.InsecureSkipVerify = true })},
 		{name: "STARTTLS not verified", server: smtptest.StartTLS, mode: submission.TLSStartTLS, remote: "192.0.2.25:587",
 			options: tlsWith(func(c *tls.Config) { c.InsecureSkipVerify = true })},
-		{name: "TLS not verified to loopback", server: smtptest.ImplicitTLS, mode: submission.TLSImplicit, remote: "127.0.0.1:465",
+		{name: "TLS not verified to loopback", server: smtptest.ImplicitTLS, mode: submission.TLSImplicit, host: "localhost", remote: "127.0.0.1:465",
 			options: tlsWith(func(c *tls.Config) { c.InsecureSkipVerify = true }), may: true},
 		{name: "TLS not verified, leave given", server: smtptest.ImplicitTLS, mode: submission.TLSImplicit, remote: "192.0.2.25:465", may: true,
 			options: func(srv *smtptest.Server, o *submission.Options) {

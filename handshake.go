@@ -18,7 +18,7 @@ import (
 
 // newSession opens a session: greeting, EHLO, TLS, AUTH.
 func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, err error) {
-	s := &Session{cfg: cfg, born: time.Now()}
+	s := &Session{cfg: cfg, local: cfg.isLocal(nc), born: time.Now()}
 	s.link = link.New(nc, s.linkConfig())
 	s.link.Begin(ctx)
 	defer func() {

@@ -26,6 +26,12 @@ func withAuth(a submission.Auth) func(*submission.Options) {
 	return func(o *submission.Options) { o.Auth = a }
 }
 
+// withAuthInClear is withAuth for sessions in clear text over a pipe, whose host is
+// not this machine.
+func withAuthInClear(a submission.Auth) func(*submission.Options) {
+	return func(o *submission.Options) { o.Auth, o.InsecureAuth = a, true }
+}
+
 func withHELO(o *submission.Options) { o.HELO = true }
 
 var testPassword = submission.Password{Username: "username", Password: "password"}

@@ -54,8 +54,12 @@ type Options struct {
 	// set and authentication fails or is not offered, there is no session.
 	Auth Auth
 	// InsecureAuth allows PLAIN, LOGIN and bearer tokens without verified TLS.
-	// Connections that stay on this machine do not need it: loopback, Unix
-	// sockets, in-memory pipes.
+	// A connection that stays on this machine does not need it. That is one that
+	// the default dialer made to a loopback address. A connection from Dialer, or
+	// one that you hand to NewSession, may be the near end of a tunnel: it counts
+	// only when its far end is a loopback address, a Unix socket or an in-memory
+	// pipe, and the host is named localhost or a loopback address as well. A
+	// connection through SOCKS5 or HTTPConnect never counts.
 	InsecureAuth bool
 	// From is the sender of envelopes without a From.
 	From string

@@ -96,7 +96,7 @@ func TestOptionsHideSecrets(t *testing.T) {
 	}
 	defer client.Close()
 	srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Accounts: map[string]string{secretUser: secretWord, "admin": "x"}, Mechanisms: []string{"PLAIN"}})
-	session := openSession(t, srv.Pipe(), plainText(withAuth(p)))
+	session := openSession(t, srv.Pipe(), plainText(withAuthInClear(p)))
 	defer session.Close()
 	pointed := o
 	pointed.Auth = &p
@@ -290,7 +290,7 @@ func TestEchoedSecrets(t *testing.T) {
 					}})
 				for range all {
 					var w watch
-					s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuth(auth), w.options))
+					s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuthInClear(auth), w.options))
 					if err == nil {
 						if err := s.Noop(context.Background()); err != nil {
 							t.Error(err)
@@ -320,7 +320,7 @@ func TestEchoedSecretsLater(t *testing.T) {
 					return nil
 				}})
 			var w watch
-			s := openSession(t, srv.Pipe(), plainText(withAuth(submission.Password{Username: secretUser, Password: secretWord}), w.options))
+			s := openSession(t, srv.Pipe(), plainText(withAuthInClear(submission.Password{Username: secretUser, Password: secretWord}), w.options))
 			defer s.Close()
 			r, err := s.Command(context.Background(), "EXPN list")
 			if err != nil {
@@ -356,7 +356,7 @@ func TestTranscriptOfAuth(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			o := plainText(withAuth(tt.auth), func(o *submission.Options) {
+			o := plainText(withAuthInClear(tt.auth), func(o *submission.Options) {
 				o.Trace = &submission.Trace{
 					Sent:     func(line string) { got = append(got, "C: "+line) },
 					Received: func(r submission.Reply) { got = append(got, "S: "+r.String()) },
@@ -377,7 +377,7 @@ func TestTranscriptOfAuth(t *testing.T) {
 func TestShortSecrets(t *testing.T) {
 	script := hello + "S: 250-mail\nS: 250 AUTH PLAIN\nC: AUTH PLAIN " + b64("\x00u\x00e") + "\nS: 235 welcome\nC: NOOP\nS: 250 everyone sees me" + quit
 	var last submission.Reply
-	s := openSession(t, play(t, "whole", script), plainText(withAuth(submission.Password{Username: "u", Password: "e"}), func(o *submission.Options) {
+	s := openSession(t, play(t, "whole", script), plainText(withAuthInClear(submission.Password{Username: "u", Password: "e"}), func(o *submission.Options) {
 		o.Trace = &submission.Trace{Received: func(r submission.Reply) {
 			if r.Code == 250 {
 				last = r
@@ -395,7 +395,7 @@ func TestShortSecrets(t *testing.T) {
 func TestShortSecretInDisguise(t *testing.T) {
 	p := submission.Password{Username: "user", Password: "ab"}
 	nc := play(t, "whole", offersAuth("PLAIN")+"C: AUTH PLAIN "+b64("\x00user\x00ab")+"\nS: 535 not YWI= nor 6162"+quit)
-	_, err := submission.NewSession(context.Background(), nc, testHost, plainText(withAuth(p)))
+	_, err := submission.NewSession(context.Background(), nc, testHost, plainText(withAuthInClear(p)))
 	e := wantError[*submission.AuthError](t, err)
 	if want := "535 not *** nor ***"; e.Reply.String() != want {
 		t.Errorf("reply %q, want %q", e.Reply, want)
@@ -407,7 +407,7 @@ func TestShortSecretInDisguise(t *testing.T) {
 func TestServerProofSurvivesRedaction(t *testing.T) {
 	for _, word := range []string{"password", "server", "prove", "not", "e"} {
 		p := submission.Password{Username: "username", Password: word, Mechanisms: []string{"LOGIN"}}
-		_, err := submission.NewSession(context.Background(), play(t, "whole", offersAuth("LOGIN")+"C: AUTH LOGIN\nS: 235 ok\neof"), testHost, plainText(withAuth(p)))
+		_, err := submission.NewSession(context.Background(), play(t, "whole", offersAuth("LOGIN")+"C: AUTH LOGIN\nS: 235 ok\neof"), testHost, plainText(withAuthInClear(p)))
 		if !errors.Is(err, submission.ErrServerProof) {
 			t.Errorf("%s: %v", word, err)
 		}
@@ -428,7 +428,7 @@ func TestSecretInErrorOfAuth(t *testing.T) {
 		return nil
 	}})
 	var w watch
-	_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuth(authWith(client)), w.options))
+	_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuthInClear(authWith(client)), w.options))
 	wantError[*submission.AuthError](t, err)
 	if !errors.Is(err, client.nextErr) {
 		t.Errorf("the cause is lost: %v", err)

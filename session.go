@@ -26,6 +26,7 @@ type Session struct {
 	ext           Extensions
 	tls           *tls.ConnectionState
 	verified      bool // the server's identity was checked
+	local         bool // the connection stays on this machine
 	upgraded      bool // by STARTTLS
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
 	open          *Transaction

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -72,4 +74,44 @@ func (c *config) verified(st tls.ConnectionState) bool {
 	t := c.tlsConfig
 	return t.InsecureSkipVerify && (t.VerifyConnection != nil || t.VerifyPeerCertificate != nil) ||
 		!t.InsecureSkipVerify && c.TLSClient != nil
+}
+
+// isLocal reports whether a connection stays on this machine, so that nobody can
+// listen. The far end of a connection that the caller made may be that of a
+// tunnel: the host must be named as one of this machine then. A connection
+// through a proxy names the server as its far end, which is not an address here.
+func (c *config) isLocal(nc net.Conn) bool {
+	if (c.callersConn || c.callersDialer) && !isLocalName(c.host) {
+		return false
+	}
+	for ; nc != nil; nc = below(nc) {
+		if !isLocalAddr(nc.RemoteAddr()) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLocalName reports whether a host is named as this machine.
+func isLocalName(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
+}
+
+// isLocalAddr reports whether an address is on this machine.
+func isLocalAddr(addr net.Addr) bool {
+	network, text := addrParts(addr)
+	if network == "pipe" || network == "unix" {
+		return true
+	}
+	ap, err := netip.ParseAddrPort(text)
+	return err == nil && strings.HasPrefix(network, "tcp") && ap.Addr().Unmap().IsLoopback()
+}
+
+// below returns the connection that nc stands on, nil when there is none.
+func below(nc net.Conn) net.Conn {
+	if layer, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		return layer.NetConn()
+	}
+	return nil
 }

@@ -128,10 +128,7 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 		return nil, &StatusError{resp.StatusCode, resp.Status}
 	}
 	buffered, _ := r.Peek(r.Buffered())
-	if len(buffered) == 0 && nc == raw {
-		return raw, nil
-	}
-	return &tunnelConn{Conn: nc, raw: raw, buffered: bytes.Clone(buffered)}, nil
+	return &Conn{Conn: nc, raw: raw, server: serverAddr(addr), buffered: bytes.Clone(buffered)}, nil
 }
 
 func (d *Connect) request(addr string) []byte {
@@ -164,24 +161,3 @@ func (e *StatusError) Error() string {
 // Permanent reports whether asking again is useless: a 4xx is about the request,
 // a 5xx about what is behind the proxy (RFC 9110, 15).
 func (e *StatusError) Permanent() bool { return e.Code/100 != 5 }
-
-// tunnelConn is the connection through a proxy. It may run over TLS with the
-// proxy, and it may hold octets that came with the proxy's answer and belong to
-// the server.
-type tunnelConn struct {
-	net.Conn
-	raw      net.Conn
-	buffered []byte
-}
-
-// NetConn returns the connection below, to be closed and looked at.
-func (c *tunnelConn) NetConn() net.Conn { return c.raw }
-
-func (c *tunnelConn) Read(p []byte) (int, error) {
-	if len(c.buffered) == 0 {
-		return c.Conn.Read(p)
-	}
-	n := copy(p, c.buffered)
-	c.buffered = c.buffered[n:]
-	return n, nil
-}

@@ -64,8 +64,7 @@ func CheckSOCKSUser(user *url.Userinfo) error {
 	return nil
 }
 
-// DialContext asks the proxy for a connection and returns the raw connection to
-// the proxy, on which the server's octets follow.
+// DialContext asks the proxy for a connection to addr.
 func (d *SOCKS5) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	nc, err := d.forward.DialContext(ctx, "tcp", d.addr)
 	if err != nil {
@@ -75,7 +74,7 @@ func (d *SOCKS5) DialContext(ctx context.Context, network, addr string) (net.Con
 		nc.Close()
 		return nil, &Error{d.addr, &socksError{err}}
 	}
-	return nc, nil
+	return &Conn{Conn: nc, raw: nc, server: serverAddr(addr)}, nil
 }
 
 // socksError is what the library says of a refusal. The library puts "unknown

@@ -30,7 +30,8 @@ type Options struct {
 	// TLSClient does the handshake on nc with another TLS stack than crypto/tls.
 	// It must verify the server as cfg says before it returns. When the connection
 	// that it returns has a method ConnectionState() tls.ConnectionState, the
-	// method is called for the state.
+	// method is called for the state. With PinnedKeys it must have one. To return
+	// nc itself is an error.
 	TLSClient func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error)
 	// PinnedKeys are the SHA-256 sums of accepted server keys: of the
 	// SubjectPublicKeyInfo in the certificate. When there are any, a server whose

@@ -148,29 +148,19 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 	return nil
 }
 
-// stateful is a connection of crypto/tls, or of a stack with the same method.
-type stateful interface{ ConnectionState() tls.ConnectionState }
-
 // handshake puts TLS on nc. After an error nc is not used again.
 func (c *config) handshake(ctx context.Context, nc net.Conn) (net.Conn, tls.ConnectionState, error) {
-	var st tls.ConnectionState
 	if c.TLSClient != nil {
 		secured, err := c.TLSClient(ctx, nc, c.tlsConfig)
 		if err != nil {
-			return nil, st, err
+			return nil, tls.ConnectionState{}, err
 		}
-		if secured == nil {
-			return nil, st, errors.New("TLSClient returned no connection")
-		}
-		if s, ok := secured.(stateful); ok {
-			st = s.ConnectionState()
-			err = c.checkPin(st) // the stack perhaps ignores VerifyConnection
-		}
+		st, err := c.checkSecured(secured, nc)
 		return secured, st, err
 	}
 	t := tls.Client(nc, c.tlsConfig)
 	if err := t.HandshakeContext(ctx); err != nil {
-		return nil, st, err
+		return nil, tls.ConnectionState{}, err
 	}
 	return t, t.ConnectionState(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -62,6 +63,45 @@ func (c *config) checkPin(st tls.ConnectionState) error {
 		return fmt.Errorf("%w: its SHA-256 is %x", errPin, sum)
 	}
 	return nil
+}
+
+// checkSecured checks what Options.TLSClient made of nc, and returns its state.
+// A stack may show no state; where keys are pinned it must, or nothing would be
+// known about the server.
+func (c *config) checkSecured(secured, nc net.Conn) (st tls.ConnectionState, err error) {
+	if secured == nil {
+		return st, errors.New("TLSClient returned no connection")
+	}
+	for ; nc != nil; nc = below(nc) {
+		if isSame(secured, nc) {
+			return st, errors.New("TLSClient returned the connection that it was given: there is no TLS on it")
+		}
+	}
+	stack, ok := secured.(interface{ ConnectionState() tls.ConnectionState })
+	if ok {
+		st = stack.ConnectionState()
+	} else if len(c.PinnedKeys) > 0 {
+		return st, fmt.Errorf("%w: the connection of TLSClient has no method ConnectionState, so its key is not known", errPin)
+	}
+	return st, c.checkPin(st) // the stack perhaps ignores VerifyConnection
+}
+
+// isSame reports whether two connections are one. A connection that is a struct
+// which cannot be compared is judged by the fields that can.
+func isSame(a, b net.Conn) bool {
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	if x.Type() != y.Type() || x.Comparable() && y.Comparable() {
+		return a == b
+	}
+	if x.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range x.NumField() {
+		if fx, fy := x.Field(i), y.Field(i); fx.Comparable() && fy.Comparable() && !fx.Equal(fy) {
+			return false
+		}
+	}
+	return true
 }
 
 // verified reports whether the identity of the server was checked: by the chain

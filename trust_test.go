@@ -2,17 +2,22 @@ package submission_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-sasl"
 
 	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
 )
 
 // errAsked ends an authentication of which only ServerInfo is of interest.
@@ -266,3 +271,119 @@ func readHeader(nc net.Conn) bool {
 	}
 	return true
 }
+
+// TestTLSClientThatDoesNothing has a TLS stack that hands back the connection that
+// it was given, which is an error whether keys are pinned or not: everything
+// would go out in clear text.
+func TestTLSClientThatDoesNothing(t *testing.T) {
+	for name, given := range map[string]func(net.Conn) net.Conn{
+		"a connection":          func(nc net.Conn) net.Conn { return nc },
+		"a layer over one":      func(nc net.Conn) net.Conn { return layered{nc} },
+		"one that is no key":    func(nc net.Conn) net.Conn { return uncomparable{nc, nil} },
+		"one without deadlines": func(nc net.Conn) net.Conn { return noDeadlines{nc} },
+	} {
+		for how, hand := range map[string]func(net.Conn) net.Conn{
+			"the same":         func(nc net.Conn) net.Conn { return nc },
+			"what is below it": lowest,
+		} {
+			for _, pins := range [][][32]byte{nil, {{1}}} {
+				t.Run(fmt.Sprint(name, ", ", how, ", pins ", len(pins)), func(t *testing.T) {
+					bothWays(t, func(t *testing.T, mode submission.TLSMode) {
+						script := "S: 220 hi\nC: EHLO client.test.example\nS: 250-mail\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\neof"
+						if mode == submission.TLSImplicit {
+							script = "eof"
+						}
+						o := plainText(withTLS(mode), withAuth(testPassword), func(o *submission.Options) {
+							o.PinnedKeys = pins
+							o.TLSClient = func(_ context.Context, nc net.Conn, _ *tls.Config) (net.Conn, error) { return hand(nc), nil }
+						})
+						_, err := submission.NewSession(context.Background(), given(play(t, "whole", script)), testHost, o)
+						if e := wantError[*submission.TLSError](t, err); e.Temporary() {
+							t.Errorf("temporary: %v", err)
+						}
+						if len(pins) == 0 && !strings.Contains(err.Error(), "TLSClient") {
+							t.Errorf("TLSClient is not named: %v", err)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// uncomparable is a connection whose values cannot be compared.
+type uncomparable struct {
+	net.Conn
+	_ []byte
+}
+
+// noDeadlines is a connection without deadlines, as a channel of SSH is.
+type noDeadlines struct{ net.Conn }
+
+func (noDeadlines) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
+func (noDeadlines) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (noDeadlines) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// lowest is the connection below all layers.
+func lowest(nc net.Conn) net.Conn {
+	for {
+		layer, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = layer.NetConn()
+	}
+}
+
+// TestPinsFailClosed has TLS stacks that do not show whom they speak to, where
+// keys are pinned.
+func TestPinsFailClosed(t *testing.T) {
+	srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS, Accounts: map[string]string{"username": "password"}, Mechanisms: []string{"PLAIN"}})
+	right := serverPin(t, srv)
+	type state = tls.ConnectionState
+	for _, tt := range []struct {
+		name string
+		wrap func(*tls.Conn) net.Conn
+		pin  [32]byte
+		ok   bool
+	}{
+		{"its state", func(c *tls.Conn) net.Conn { return c }, right, true},
+		{"its state, wrong pin", func(c *tls.Conn) net.Conn { return c }, [32]byte{1}, false},
+		{"no state", func(c *tls.Conn) net.Conn { return otherStack{c} }, right, false},
+		{"no state, with what is below", func(c *tls.Conn) net.Conn { return layered{otherStack{c}} }, right, false},
+		{"an empty state", func(c *tls.Conn) net.Conn { return shown{c, state{}} }, right, false},
+		{"no certificates", func(c *tls.Conn) net.Conn { return shown{c, state{HandshakeComplete: true}} }, right, false},
+		{"a certificate of another", func(c *tls.Conn) net.Conn {
+			return shown{c, state{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{newAuthority(t, "x").cert}}}
+		}, right, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := plainText(withTLS(submission.TLSImplicit), withAuth(testPassword), func(o *submission.Options) {
+				o.PinnedKeys = [][32]byte{tt.pin}
+				o.TLSClient = func(ctx context.Context, nc net.Conn, _ *tls.Config) (net.Conn, error) {
+					secured := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+					return tt.wrap(secured), secured.HandshakeContext(ctx)
+				}
+			})
+			s, err := submission.NewSession(context.Background(), away(srv.Pipe()), testHost, o)
+			if tt.ok {
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+				return
+			}
+			if e := wantError[*submission.TLSError](t, err); e.Temporary() {
+				t.Errorf("temporary: %v", err)
+			}
+		})
+	}
+}
+
+// shown is a connection of a TLS stack that shows a state of its own making.
+type shown struct {
+	net.Conn
+	state tls.ConnectionState
+}
+
+func (s shown) ConnectionState() tls.ConnectionState { return s.state }

@@ -34,6 +34,7 @@ type Link struct {
 	layers []net.Conn // from the raw connection to what is read and written
 	input  input      // what can be known of the raw connection without reading
 	nc     net.Conn   // what is read and written: the last of layers
+	above  bool       // nc is not the raw connection but stands on it
 	timer  net.Conn   // whose deadlines bound all of it, whatever the layers above do
 	r      *smtpwire.Reader
 	w      *smtpwire.Writer
@@ -71,13 +72,13 @@ var (
 // connection is the raw one.
 func New(nc net.Conn, cfg Config) *Link {
 	l := &Link{cfg: cfg}
-	raw := nc
+	raw, above := nc, false
 	for {
 		below, ok := raw.(interface{ NetConn() net.Conn })
 		if !ok || below.NetConn() == nil {
 			break
 		}
-		raw = below.NetConn()
+		raw, above = below.NetConn(), true
 	}
 	l.layers = []net.Conn{raw}
 	l.input.init(raw)
@@ -88,16 +89,19 @@ func New(nc net.Conn, cfg Config) *Link {
 	}
 	if l.timer = raw; raw.SetReadDeadline(never) != nil {
 		l.timer = newTimed(nc)
-		nc = l.timer
+		nc, above = l.timer, true
 	}
-	l.Upgrade(nc)
+	l.use(nc, above)
 	return l
 }
 
 // Upgrade reads and writes nc from now on, which stands on what was used before.
 // What was buffered from the connection before is gone.
-func (l *Link) Upgrade(nc net.Conn) {
-	if l.nc = nc; l.raw() != nc {
+func (l *Link) Upgrade(nc net.Conn) { l.use(nc, true) }
+
+// use reads and writes nc. Connections are not compared: not every type can be.
+func (l *Link) use(nc net.Conn, above bool) {
+	if l.nc, l.above = nc, above; above {
 		l.layers = append(l.layers, nc)
 	}
 	l.r = smtpwire.NewReader(nc)

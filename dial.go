@@ -3,6 +3,7 @@ package submission
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -25,6 +26,9 @@ func newDialer(local string) (Dialer, error) {
 	if local == "" {
 		return d, nil
 	}
+	if err := address.CheckNoCredentials(local); err != nil {
+		return nil, err
+	}
 	ap, err := netip.ParseAddrPort(local)
 	if err != nil {
 		ip, err := netip.ParseAddr(local)
@@ -43,6 +47,9 @@ func newDialer(local string) (Dialer, error) {
 // nothing about the user is sent. forward reaches the proxy; nil uses net.Dialer.
 // An error is an *OptionError.
 func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error) {
+	if err := address.CheckNoCredentials(proxyAddr); err != nil {
+		return nil, &OptionError{"proxyAddr", fmt.Errorf("%w; credentials belong in user", err)}
+	}
 	if _, _, err := net.SplitHostPort(proxyAddr); err != nil {
 		return nil, &OptionError{"proxyAddr", err}
 	}

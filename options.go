@@ -137,6 +137,14 @@ func (e *OptionError) Unwrap() error { return e.Err }
 // Temporary returns false: the same options fail again.
 func (e *OptionError) Temporary() bool { return false }
 
+// addrError is the error of an address, with advice for one that holds credentials.
+func addrError(err error) error {
+	if errors.Is(err, address.ErrCredentials) {
+		err = fmt.Errorf("%w; credentials belong in Options.Auth", err)
+	}
+	return &OptionError{"addr", err}
+}
+
 const (
 	defaultChunkSize = 1 << 20
 	portSMTP         = 25
@@ -173,7 +181,7 @@ func newConfig(host string, port int, o *Options) (*config, error) {
 	}
 	var err error
 	if c.host, err = address.Host(host); err != nil {
-		return nil, &OptionError{"addr", err}
+		return nil, addrError(err)
 	}
 	if err := c.checkNames(); err != nil {
 		return nil, err

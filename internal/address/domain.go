@@ -18,6 +18,9 @@ const (
 // Domain checks a domain or an address literal (RFC 5321, 4.1.2) and returns it
 // in the form to be sent: an internationalized domain becomes A-labels.
 func Domain(s string) (string, error) {
+	if err := CheckNoCredentials(s); err != nil {
+		return "", err
+	}
 	if strings.HasPrefix(s, "[") {
 		return s, checkLiteral(s)
 	}

@@ -37,6 +37,9 @@ func NewConnect(proxyURL *url.URL, forward Dialer) (*Connect, error) {
 	if proxyURL == nil {
 		return nil, errors.New("nil")
 	}
+	if err := checkURL(proxyURL); err != nil {
+		return nil, err
+	}
 	d := &Connect{secure: proxyURL.Scheme == "https", user: redact.Hide(proxyURL.User), forward: orDirect(forward)}
 	port := "80"
 	if d.secure {
@@ -61,6 +64,21 @@ func NewConnect(proxyURL *url.URL, forward Dialer) (*Connect, error) {
 	}
 	return d, nil
 }
+
+// checkURL refuses a URL that holds what may be credentials where none belong, as
+// it comes of a password that is not escaped, or of a URL without a scheme.
+func checkURL(u *url.URL) error {
+	for _, part := range []string{u.Scheme, u.Opaque, u.Host, u.Path, u.RawQuery, u.Fragment} {
+		if err := address.CheckNoCredentials(part); err != nil {
+			return fmt.Errorf("%w, with credentials in User alone", err)
+		}
+	}
+	return nil
+}
+
+// Format writes where the dialer goes, whatever the verb. It hides the credentials,
+// also those of the dialer that reaches the proxy.
+func (d *Connect) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "HTTPConnect{%s}", d.addr) }
 
 // DialContext has the proxy make a tunnel to addr. The network is always TCP.
 func (d *Connect) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {

@@ -64,6 +64,10 @@ func CheckSOCKSUser(user *url.Userinfo) error {
 	return nil
 }
 
+// Format writes where the dialer goes, whatever the verb. It hides the credentials,
+// also those of the dialer that reaches the proxy.
+func (d *SOCKS5) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "SOCKS5{%s}", d.addr) }
+
 // DialContext asks the proxy for a connection to addr.
 func (d *SOCKS5) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	nc, err := d.forward.DialContext(ctx, "tcp", d.addr)

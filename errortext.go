@@ -136,31 +136,32 @@ func (j joined) detail() string {
 
 func (j joined) Unwrap() []error { return j }
 
+// Temporary reports whether all causes are temporary.
+func (j joined) Temporary() bool {
+	_, all := temporary(j)
+	return all
+}
+
 // temporary reports whether some, and whether all, of the causes in err are
 // temporary. A cause of an unknown type counts as permanent.
 func temporary(err error) (some, all bool) {
-	if err == nil {
-		return false, false
-	}
-	if list, ok := err.(joined); ok {
-		all = true
-		for _, e := range list {
-			s, a := temporary(e)
-			some, all = some || s, all && a
-		}
-		return some, all
-	}
-	t, ok := err.(interface {
+	var own interface {
 		Temporary() bool
 		detailed
-	})
-	if ok {
-		return t.Temporary(), t.Temporary()
 	}
-	if inner := errors.Unwrap(err); inner != nil {
-		return temporary(inner)
+	if err == nil || !errors.As(err, &own) {
+		return false, false
 	}
-	return false, false
+	list, ok := own.(joined)
+	if !ok {
+		return own.Temporary(), own.Temporary()
+	}
+	all = true
+	for _, e := range list {
+		s, a := temporary(e)
+		some, all = some || s, all && a
+	}
+	return some, all
 }
 
 func isType[T error](err error) bool {

@@ -49,7 +49,7 @@ func lostError(f *link.Failure) error {
 	switch f.Kind {
 	case link.Malformed:
 		if errors.As(f.Err, &syntax) && syntax.Text != "" {
-			return &ProtocolError{Stage: stage, Text: escaped(syntax.Reason + ": " + syntax.Text)}
+			return &ProtocolError{Stage: stage, Text: escaped(syntax.Reason + ": " + syntax.Excerpt())}
 		}
 		return &ProtocolError{Stage: stage, Text: f.Err.Error()}
 	case link.Unasked:

@@ -39,6 +39,7 @@ func (s *Session) linkConfig() link.Config {
 			DataBlock: t.DataBlock, DataFinal: t.DataFinal, Quit: t.Quit},
 		NoQuitWait: s.cfg.NoQuitWait,
 		Clean:      s.secrets.Clean,
+		CleanStart: s.secrets.CleanStart,
 	}
 	if trace := s.cfg.Trace; trace != nil && trace.Closed != nil {
 		c.Closed = func(why *link.Failure) { trace.Closed(lostError(why)) }

@@ -63,8 +63,8 @@ func (l *Link) Why(step Step, err error, limit time.Duration) *Failure {
 	switch {
 	case errors.As(err, &syntax):
 		f.Kind = Malformed
-		if l.cfg.Clean != nil {
-			f.Err = &smtpwire.SyntaxError{Reason: syntax.Reason, Text: l.cfg.Clean(syntax.Text)}
+		if l.cfg.CleanStart != nil {
+			f.Err = &smtpwire.SyntaxError{Reason: syntax.Reason, Text: l.cfg.CleanStart(syntax.Text)}
 		}
 	case l.ctx != nil && l.ctx.Err() != nil:
 		f.Kind, f.Err = Cancelled, CauseOf(l.ctx)

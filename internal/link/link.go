@@ -20,6 +20,8 @@ type Config struct {
 	// Clean takes out of the server's words what nobody may see. It gets the
 	// whole text of a reply before anything else is done with it. Nil leaves all.
 	Clean func(text string) string
+	// CleanStart is Clean for a text that perhaps did not come whole.
+	CleanStart func(text string) string
 	// Sent gets each line that is sent, without its CRLF, secrets replaced.
 	Sent func(line string)
 	// Received gets each reply.

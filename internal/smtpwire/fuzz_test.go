@@ -93,7 +93,7 @@ func errorKind(err error) string {
 		return "end"
 	case err == io.ErrUnexpectedEOF:
 		return "cut"
-	case errors.As(err, &syntax) && len(syntax.Text) <= maxExcerpt:
+	case errors.As(err, &syntax) && len(syntax.Text) <= 2*MaxReplyLine:
 		return "syntax"
 	}
 	return "unexpected " + err.Error()

@@ -396,7 +396,7 @@ func TestReadLineRefuses(t *testing.T) {
 func TestSyntaxErrorText(t *testing.T) {
 	_, err := NewReader(strings.NewReader("\x1b[2J\u00e9" + strings.Repeat("x", 1000) + "\r\n")).ReadReply()
 	var syntax *SyntaxError
-	if !errors.As(err, &syntax) || len(syntax.Text) != maxExcerpt {
+	if !errors.As(err, &syntax) || len(syntax.Text) != 1006 || len(syntax.Excerpt()) != maxExcerpt {
 		t.Fatalf("%T %v", err, err)
 	}
 	for _, c := range []byte(err.Error()) {

@@ -24,27 +24,28 @@ const (
 	MaxCommandLine = 512
 )
 
-// maxExcerpt bounds the offending text that a SyntaxError keeps.
+// maxExcerpt bounds the offending text that a SyntaxError shows.
 const maxExcerpt = 200
 
 // SyntaxError says that the peer left the grammar of SMTP. After it the
 // position in the stream is lost: the connection must not be used again.
 type SyntaxError struct {
 	Reason string // what rule was broken
-	Text   string // the start of the offending text, raw; not safe to print
+	Text   string // the offending text, raw, as far as it came; not safe to print
 }
+
+// Excerpt returns the start of Text, for printing. Who has secrets to take out of
+// the text does so first: they are not found in what was cut off.
+func (e *SyntaxError) Excerpt() string { return e.Text[:min(len(e.Text), maxExcerpt)] }
 
 func (e *SyntaxError) Error() string {
 	if e.Text == "" {
 		return e.Reason
 	}
-	return e.Reason + ": " + strconv.QuoteToASCII(e.Text)
+	return e.Reason + ": " + strconv.QuoteToASCII(e.Excerpt())
 }
 
 func syntaxError(reason string, text []byte) error {
-	if len(text) > maxExcerpt {
-		text = text[:maxExcerpt]
-	}
 	return &SyntaxError{Reason: reason, Text: string(text)}
 }
 

@@ -6,12 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/mechanism"
+	"github.com/fe022423/submission/internal/redact"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -53,6 +55,47 @@ type ServerInfo struct {
 // because Options.InsecureAuth allows it. For what counts as this machine see
 // Options.InsecureAuth.
 func (s ServerInfo) MayShow() bool { return s.mayShow }
+
+// knower is an Auth that knows its secret before it is asked for a mechanism.
+type knower interface{ secret() redact.Secret }
+
+// knownSecrets returns what an Auth knows from the start: a server may repeat it
+// with its first octet.
+func knownSecrets(auth Auth) redact.Set {
+	var s redact.Set
+	if k, ok := auth.(knower); ok {
+		s.Add(k.secret().Reveal())
+	}
+	return s
+}
+
+// secretsOver returns what is known from the start of a session over nc: also what
+// a proxy on the way was told.
+func (c *config) secretsOver(nc net.Conn) redact.Set {
+	s := knownSecrets(c.auth.Reveal())
+	for ; nc != nil; nc = below(nc) {
+		if k, ok := nc.(interface{ Secrets() redact.Set }); ok {
+			s.AddAll(k.Secrets())
+		}
+	}
+	return s
+}
+
+// cleaned takes secrets out of an error of New, NewSession or Dial, which repeats
+// options: the host, a name, a list of mechanisms.
+func cleaned(err error, secrets *redact.Set) error {
+	switch e := err.(type) {
+	case *OptionError:
+		e.Err = secrets.CleanError(e.Err)
+	case *ConnectError:
+		e.Addr, e.Hint, e.Err = secrets.Clean(e.Addr), secrets.Clean(e.Hint), secrets.CleanError(e.Err)
+	case *TLSError:
+		e.Host, e.Hint, e.Err = secrets.Clean(e.Host), secrets.Clean(e.Hint), secrets.CleanError(e.Err)
+	case *AuthError:
+		e.Err = secrets.CleanError(e.Err)
+	}
+	return err
+}
 
 // authenticate tries mechanisms until the server accepts one or refuses the
 // credentials. A 504 or 534 is about the mechanism, so the next one is tried. Any

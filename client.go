@@ -22,7 +22,7 @@ type Client struct {
 func New(addr string, o *Options) (*Client, error) {
 	host, port, err := address.SplitHostPort(addr)
 	if err != nil {
-		return nil, addrError(err)
+		return nil, o.refused(addrError(err))
 	}
 	mode := TLSAuto
 	if o != nil {

@@ -51,7 +51,7 @@ func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error
 		return nil, &OptionError{"proxyAddr", fmt.Errorf("%w; credentials belong in user", err)}
 	}
 	if _, _, err := net.SplitHostPort(proxyAddr); err != nil {
-		return nil, &OptionError{"proxyAddr", err}
+		return nil, proxyError("proxyAddr", user, err)
 	}
 	if err := address.CheckText(proxyAddr); err != nil {
 		return nil, &OptionError{"proxyAddr", err}
@@ -61,7 +61,7 @@ func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error
 	}
 	d, err := proxy.NewSOCKS5(proxyAddr, user, forward)
 	if err != nil {
-		return nil, &OptionError{"proxyAddr", err}
+		return nil, proxyError("proxyAddr", user, err)
 	}
 	return d, nil
 }
@@ -75,10 +75,20 @@ func SOCKS5(proxyAddr string, user *url.Userinfo, forward Dialer) (Dialer, error
 // error is an *OptionError.
 func HTTPConnect(proxyURL *url.URL, forward Dialer) (Dialer, error) {
 	d, err := proxy.NewConnect(proxyURL, forward)
+	if err != nil && proxyURL != nil {
+		return nil, proxyError("proxyURL", proxyURL.User, err)
+	}
 	if err != nil {
 		return nil, &OptionError{"proxyURL", err}
 	}
 	return d, nil
+}
+
+// proxyError is the error of an argument, which it may repeat, but not the
+// credentials for the proxy.
+func proxyError(argument string, user *url.Userinfo, err error) error {
+	secrets := proxy.SecretsOf(user)
+	return cleaned(&OptionError{argument, err}, &secrets)
 }
 
 // Fallback returns a Dialer that tries each of dialers in order until one
@@ -148,5 +158,6 @@ func (c *config) connect(ctx context.Context) (net.Conn, error) {
 	default:
 		e.Err = &linkError{stage: e.Stage, err: err}
 	}
-	return nil, e
+	secrets := knownSecrets(c.auth.Reveal())
+	return nil, cleaned(e, &secrets)
 }

@@ -18,14 +18,14 @@ import (
 
 // newSession opens a session: greeting, EHLO, TLS, AUTH.
 func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, err error) {
-	s := &Session{cfg: cfg, local: cfg.isLocal(nc), born: time.Now()}
+	s := &Session{cfg: cfg, local: cfg.isLocal(nc), secrets: cfg.secretsOver(nc), born: time.Now()}
 	s.link = link.New(nc, s.linkConfig())
 	s.link.Begin(ctx)
 	defer func() {
 		switch {
 		case err != nil:
 			s.link.Quit()
-			err = s.asTLSError(err)
+			err = cleaned(s.asTLSError(err), &s.secrets)
 		case ready == nil: // an Auth or a Trace of the caller's panics
 			s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
 		}
@@ -133,9 +133,10 @@ func (s *Session) helloName() string {
 	return literal(s.link.Raw().LocalAddr())
 }
 
-// learn reads what the server offers from its reply to EHLO.
+// learn reads what the server offers from its reply to EHLO. It is shown to the
+// caller, and in errors, so it holds no secret.
 func (s *Session) learn(r smtpwire.Reply) {
-	s.ext = parseExtensions(strings.Split(string(r.Text), "\n"), s.cfg.Disable)
+	s.ext = parseExtensions(strings.Split(s.link.Keep(r).Text, "\n"), s.cfg.Disable)
 }
 
 // relearn asks again what the server offers. A refusal changes nothing.

@@ -121,6 +121,9 @@ func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	}
 }
 
+// secret returns what nobody may see.
+func (p Password) secret() redact.Secret { return redact.Hide(p.Password) }
+
 // secretAndUser returns the secret, and the user name, which may be shown.
 func (p Password) secretAndUser() (secret, user string) { return p.Password, p.Username }
 

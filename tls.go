@@ -140,7 +140,7 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 			why = s.link.Why(link.TLS, err, limit)
 		}
 		s.link.Break(why)
-		return s.cfg.tlsError(lostError(why))
+		return s.cfg.tlsError(s.secrets.CleanTLSError(lostError(why)))
 	}
 	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
 		t.TLSDone(*s.tls)

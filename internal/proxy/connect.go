@@ -27,6 +27,7 @@ type Connect struct {
 	addr, host string
 	secure     bool // TLS to the proxy
 	user       redact.Hidden[*url.Userinfo]
+	answers    redact.Set // takes the credentials out of what the proxy says
 	forward    Dialer
 }
 
@@ -40,7 +41,7 @@ func NewConnect(proxyURL *url.URL, forward Dialer) (*Connect, error) {
 	if err := checkURL(proxyURL); err != nil {
 		return nil, err
 	}
-	d := &Connect{secure: proxyURL.Scheme == "https", user: redact.Hide(proxyURL.User), forward: orDirect(forward)}
+	d := &Connect{secure: proxyURL.Scheme == "https", user: redact.Hide(proxyURL.User), answers: redactorOf(proxyURL.User), forward: orDirect(forward)}
 	port := "80"
 	if d.secure {
 		port = "443"
@@ -126,7 +127,7 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 	if d.secure {
 		t := tls.Client(raw, &tls.Config{ServerName: d.host, MinVersion: tls.VersionTLS12})
 		if err := t.HandshakeContext(ctx); err != nil {
-			return nil, err
+			return nil, d.answers.CleanTLSError(err)
 		}
 		nc = t
 	}
@@ -140,13 +141,15 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 		if limited.N <= 0 {
 			err = fmt.Errorf("its answer exceeds %d octets", maxHeader)
 		}
-		return nil, err
+		return nil, d.answers.CleanError(err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, &StatusError{resp.StatusCode, resp.Status}
+		return nil, &StatusError{resp.StatusCode, d.answers.Clean(resp.Status)}
 	}
 	buffered, _ := r.Peek(r.Buffered())
-	return &Conn{Conn: nc, raw: raw, server: serverAddr(addr), buffered: bytes.Clone(buffered)}, nil
+	return &Conn{
+		Conn: nc, raw: raw, server: serverAddr(addr), secrets: SecretsOf(d.user.Reveal()), buffered: bytes.Clone(buffered),
+	}, nil
 }
 
 func (d *Connect) request(addr string) []byte {
@@ -167,7 +170,7 @@ type StatusError struct {
 	Status string // with the code in front
 }
 
-// Error has the status as the proxy sent it.
+// Error has the status as the proxy sent it, without the credentials.
 func (e *StatusError) Error() string {
 	s := "it refuses: " + e.Status
 	if e.Code == http.StatusProxyAuthRequired {

@@ -6,6 +6,9 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/url"
+
+	"github.com/fe022423/submission/internal/redact"
 )
 
 // Dialer makes raw connections, as *net.Dialer does.
@@ -25,6 +28,36 @@ func (e *Error) Error() string { return "proxy " + e.Proxy + ": " + e.Err.Error(
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
+
+// minUser is the shortest user name that is taken out of what a proxy says, in
+// octets: a shorter one would be found in any text by chance.
+const minUser = 4
+
+// SecretsOf returns what nobody may see of the credentials for a proxy. A user
+// name without a password is a token that stands in its place.
+func SecretsOf(user *url.Userinfo) (s redact.Set) {
+	if user == nil {
+		return s
+	}
+	password, _ := user.Password()
+	if password == "" {
+		s.Add(user.Username())
+		return s
+	}
+	s.Add(password)
+	s.Add(user.Username() + ":" + password)
+	return s
+}
+
+// redactorOf returns what takes credentials out of the answer of a proxy to them.
+func redactorOf(user *url.Userinfo) redact.Set {
+	s := SecretsOf(user)
+	s.InAuth = true
+	if user != nil && len(user.Username()) >= minUser {
+		s.Add(user.Username())
+	}
+	return s
+}
 
 // orDirect is forward, or net.Dialer when there is none.
 func orDirect(forward Dialer) Dialer {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/redact"
 	"golang.org/x/net/proxy"
 )
 
@@ -20,6 +21,7 @@ const maxSOCKSField = 255
 type SOCKS5 struct {
 	addr    string
 	client  socksClient // has the credentials, in a closure, which does not print
+	secrets redact.Set
 	forward Dialer
 }
 
@@ -46,7 +48,7 @@ func NewSOCKS5(addr string, user *url.Userinfo, forward Dialer) (*SOCKS5, error)
 	if !ok {
 		return nil, fmt.Errorf("%T of golang.org/x/net has no DialWithConn", d)
 	}
-	return &SOCKS5{addr, client, orDirect(forward)}, nil
+	return &SOCKS5{addr, client, SecretsOf(user), orDirect(forward)}, nil
 }
 
 // CheckSOCKSUser checks that the protocol can carry the credentials. Nil, for
@@ -78,7 +80,7 @@ func (d *SOCKS5) DialContext(ctx context.Context, network, addr string) (net.Con
 		nc.Close()
 		return nil, &Error{d.addr, &socksError{err}}
 	}
-	return &Conn{Conn: nc, raw: nc, server: serverAddr(addr)}, nil
+	return &Conn{Conn: nc, raw: nc, server: serverAddr(addr), secrets: d.secrets}, nil
 }
 
 // socksError is what the library says of a refusal. The library puts "unknown

@@ -6,14 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/mechanism"
-	"github.com/fe022423/submission/internal/redact"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -56,47 +54,6 @@ type ServerInfo struct {
 // Options.InsecureAuth.
 func (s ServerInfo) MayShow() bool { return s.mayShow }
 
-// knower is an Auth that knows its secret before it is asked for a mechanism.
-type knower interface{ secret() redact.Secret }
-
-// knownSecrets returns what an Auth knows from the start: a server may repeat it
-// with its first octet.
-func knownSecrets(auth Auth) redact.Set {
-	var s redact.Set
-	if k, ok := auth.(knower); ok {
-		s.Add(k.secret().Reveal())
-	}
-	return s
-}
-
-// secretsOver returns what is known from the start of a session over nc: also what
-// a proxy on the way was told.
-func (c *config) secretsOver(nc net.Conn) redact.Set {
-	s := knownSecrets(c.auth.Reveal())
-	for ; nc != nil; nc = below(nc) {
-		if k, ok := nc.(interface{ Secrets() redact.Set }); ok {
-			s.AddAll(k.Secrets())
-		}
-	}
-	return s
-}
-
-// cleaned takes secrets out of an error of New, NewSession or Dial, which repeats
-// options: the host, a name, a list of mechanisms.
-func cleaned(err error, secrets *redact.Set) error {
-	switch e := err.(type) {
-	case *OptionError:
-		e.Err = secrets.CleanError(e.Err)
-	case *ConnectError:
-		e.Addr, e.Hint, e.Err = secrets.Clean(e.Addr), secrets.Clean(e.Hint), secrets.CleanError(e.Err)
-	case *TLSError:
-		e.Host, e.Hint, e.Err = secrets.Clean(e.Host), secrets.Clean(e.Hint), secrets.CleanError(e.Err)
-	case *AuthError:
-		e.Err = secrets.CleanError(e.Err)
-	}
-	return err
-}
-
 // authenticate tries mechanisms until the server accepts one or refuses the
 // credentials. A 504 or 534 is about the mechanism, so the next one is tried. Any
 // other refusal is about the credentials, which are not tried twice: that could
@@ -135,7 +92,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			if errors.Is(err, errNoMechanism) {
 				err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(offered, " "), "none"))
 			}
-			return &AuthError{Offered: offered, Err: s.secrets.CleanError(err)}
+			return &AuthError{Offered: offered, Err: cleanedCause(err, &s.secrets)}
 		}
 		if client == nil {
 			return &AuthError{Offered: offered, Err: errors.New("Options.Auth returned no client")}
@@ -184,7 +141,7 @@ func (e *AuthError) refusedForGood() bool {
 func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *AuthError {
 	name, initial, err := client.Start()
 	if err != nil {
-		return &AuthError{Mechanism: name, Err: s.secrets.CleanError(err)}
+		return &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
 	}
 	name = strings.ToUpper(name)
 	if mechanism.ShowsSecret(name) && !info.mayShow {
@@ -232,7 +189,7 @@ func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 			return nil
 		}
 	}
-	e := &AuthError{Mechanism: name, Err: s.secrets.CleanError(err)}
+	e := &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
 	var lost *linkError
 	if refused && !ending.Cancelled {
 		reply := makeReply(s.link.Keep(r))

@@ -173,15 +173,6 @@ func (c *config) addr() string {
 	return net.JoinHostPort(c.host, strconv.Itoa(c.port))
 }
 
-// refused is err, an error of New or NewSession, without the secrets of o.
-func (o *Options) refused(err error) error {
-	if o == nil {
-		return err
-	}
-	secrets := knownSecrets(o.Auth)
-	return cleaned(err, &secrets)
-}
-
 // newConfig checks o for a server. A port of 0 takes the default of the mode.
 func newConfig(host string, port int, o *Options) (c *config, err error) {
 	c = &config{port: port}

@@ -97,7 +97,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 		if client == nil {
 			return &AuthError{Offered: offered, Err: errors.New("Options.Auth returned no client")}
 		}
-		failed := s.exchange(client, info, public)
+		failed := s.exchange(ctx, client, info, public)
 		if failed == nil {
 			return nil
 		}
@@ -138,7 +138,7 @@ func (e *AuthError) refusedForGood() bool {
 
 // exchange runs one mechanism (RFC 4954, 4). public is a response that is not
 // secret.
-func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *AuthError {
+func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerInfo, public string) *AuthError {
 	name, initial, err := client.Start()
 	if err != nil {
 		return &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
@@ -154,7 +154,7 @@ func (s *Session) exchange(client sasl.Client, info ServerInfo, public string) *
 		return s.judgeAuth(name, mechanism.Ending{Err: lostError(why)})
 	}
 	x := mechanism.Exchange{Name: name, Client: client, Server: saslServer{s.link}, Secrets: &s.secrets, Public: public}
-	return s.judgeAuth(name, x.Run(initial))
+	return s.judgeAuth(name, x.Run(ctx, initial))
 }
 
 // saslServer is the server of a session to the exchange of a mechanism.

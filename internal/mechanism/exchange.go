@@ -2,6 +2,7 @@ package mechanism
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -64,6 +65,10 @@ type Exchange struct {
 	Server  Server
 	Secrets *redact.Set // gets every response, which the server may repeat
 	Public  string      // a response that is not secret: the user name
+
+	rounds    int  // challenges so far
+	responses int  // that were not empty
+	shown     bool // a response had the secret in it, readable
 }
 
 // Ending is how an exchange ended: facts, of which the caller makes a verdict.
@@ -75,6 +80,9 @@ type Ending struct {
 	// Cancelled says that the client gave up, for the reason in Err. The reply
 	// answers the "*" then; whatever it says, the exchange has failed.
 	Cancelled bool
+	// Challenged says that the server asked for a response, Shown that it was shown
+	// the secret in a form that can be read.
+	Challenged, Shown bool
 	// Err is the error of the Server; or why the client gave up, or does not
 	// believe a 235, which is ErrServerProof; or the reason for its refusal that
 	// the server gave within the exchange, which is a *RefusalError.
@@ -84,16 +92,45 @@ type Ending struct {
 // completer is a client that knows whether success may be believed.
 type completer interface{ Complete() error }
 
+// Slow is a client whose answer to a challenge takes its time: NextContext is Next
+// and gives up when ctx is done.
+type Slow interface {
+	NextContext(ctx context.Context, challenge []byte) ([]byte, error)
+}
+
+// Next is client.Next within ctx.
+func Next(ctx context.Context, client sasl.Client, challenge []byte) ([]byte, error) {
+	if slow, ok := client.(Slow); ok {
+		return slow.NextContext(ctx, challenge)
+	}
+	return client.Next(challenge)
+}
+
+// Complete asks a client whether success may be believed. One that cannot tell is
+// believed.
+func Complete(client sasl.Client) error {
+	if c, ok := client.(completer); ok {
+		return c.Complete()
+	}
+	return nil
+}
+
 // Run runs the exchange from the AUTH command to the final reply. initial is what
 // the client's Start returned; nil means that it begins with a challenge.
-func (x *Exchange) Run(initial []byte) Ending {
+func (x *Exchange) Run(ctx context.Context, initial []byte) Ending {
+	e := x.run(ctx, initial)
+	e.Challenged, e.Shown = x.rounds > 0, x.shown
+	return e
+}
+
+func (x *Exchange) run(ctx context.Context, initial []byte) Ending {
 	command, secret, held := x.command(initial)
 	code, text, err := x.Server.Say(command, secret)
-	for round := 1; err == nil && code == codeContinue; round++ {
-		if round > maxRounds {
+	for err == nil && code == codeContinue {
+		if x.rounds++; x.rounds > maxRounds {
 			return x.cancel(fmt.Errorf("more than %d challenges", maxRounds))
 		}
-		response, refused := x.respond(text, held)
+		response, refused := x.respond(ctx, text, held)
 		if refused != nil {
 			return x.cancel(refused)
 		}
@@ -115,33 +152,41 @@ func (x *Exchange) Run(initial []byte) Ending {
 // that is too long for the command is held back for the first challenge.
 func (x *Exchange) command(initial []byte) (command, secret string, held []byte) {
 	command = "AUTH " + x.Name
-	if initial == nil {
+	length := len(command) + len(" ") + base64.StdEncoding.EncodedLen(len(initial)) + len("\r\n")
+	switch {
+	case initial == nil:
 		return command, "", nil
-	}
-	secret = "=" // RFC 4954, 4: an initial response of no octets
-	if len(initial) > 0 {
-		secret = x.encode(initial)
-	}
-	if len(command)+len(" ")+len(secret)+len("\r\n") > maxCommand {
+	case len(initial) == 0:
+		return command + " ", "=", nil // RFC 4954, 4: an initial response of no octets
+	case length > maxCommand:
 		return command, "", initial
 	}
-	return command + " ", secret, nil
+	return command + " ", x.encode(initial), nil
 }
 
-// respond answers a challenge, with what was held back where there is such.
-func (x *Exchange) respond(text, held []byte) ([]byte, error) {
-	challenge, err := decodeChallenge(text)
-	if err != nil || held != nil {
-		return held, err
+// respond answers a challenge, with what was held back where there is such: the
+// challenge asks for no more than that, and nobody needs its text.
+func (x *Exchange) respond(ctx context.Context, text, held []byte) ([]byte, error) {
+	if held != nil {
+		return held, nil
 	}
-	return x.Client.Next(challenge)
+	challenge, err := decodeChallenge(text)
+	if err != nil {
+		return nil, err
+	}
+	return Next(ctx, x.Client, challenge)
 }
 
 // encode encodes a response. It also sees to it that the server cannot show the
 // response by repeating it in any usual form, nor its last field, where
 // mechanisms that show the secret have it. The fields of others are no text.
 func (x *Exchange) encode(response []byte) string {
-	if text := string(response); text != x.Public {
+	text := string(response)
+	if text != "" {
+		x.responses++
+	}
+	if text != "" && !x.isPublic(text) {
+		x.shown = x.shown || ShowsSecret(x.Name)
 		x.Secrets.Add(text)
 		fields := strings.FieldsFunc(text, func(r rune) bool { return r <= 1 })
 		if n := len(fields); n > 1 && ShowsSecret(x.Name) {
@@ -151,13 +196,25 @@ func (x *Exchange) encode(response []byte) string {
 	return base64.StdEncoding.EncodeToString(response)
 }
 
+// isPublic reports whether a response holds no secret: a name, which a server may
+// speak of ever after. LOGIN sends the user name first.
+func (x *Exchange) isPublic(text string) bool {
+	switch x.Name {
+	case sasl.External, sasl.Anonymous:
+		return true
+	case sasl.Login:
+		return x.responses == 1
+	}
+	return text == x.Public
+}
+
 // checkSuccess asks the mechanism whether a 235 may be believed.
 func (x *Exchange) checkSuccess(responseHeld bool) error {
 	err := error(nil)
 	if responseHeld {
 		err = errors.New("the server accepted before it had the response")
-	} else if c, ok := x.Client.(completer); ok {
-		err = c.Complete()
+	} else {
+		err = Complete(x.Client)
 	}
 	if err != nil && !errors.Is(err, ErrServerProof) {
 		err = fmt.Errorf("%w: %w", ErrServerProof, err)
@@ -169,7 +226,7 @@ func (x *Exchange) checkSuccess(responseHeld bool) error {
 // exchange, nil when it gave none.
 func (x *Exchange) refusalReason() error {
 	var refusal *RefusalError
-	if c, ok := x.Client.(completer); ok && errors.As(c.Complete(), &refusal) {
+	if errors.As(Complete(x.Client), &refusal) {
 		return refusal
 	}
 	return nil

@@ -68,7 +68,7 @@ func TestExchange(t *testing.T) {
 			secrets := redact.Set{InAuth: true} // the password of RFC 4616 is a word
 			server := &replies{replies: tt.replies}
 			x := Exchange{Name: name, Client: client, Server: server, Secrets: &secrets, Public: "tim"}
-			got := x.Run(initial)
+			got := x.Run(t.Context(), initial)
 			if !slices.Equal(server.said, tt.said) {
 				t.Errorf("said %q, want %q", server.said, tt.said)
 			}
@@ -103,13 +103,13 @@ func TestExchangeHoldsALongResponse(t *testing.T) {
 	} {
 		server := &replies{replies: replied}
 		x := Exchange{Name: "X", Client: sasl.NewExternalClient(""), Server: server, Secrets: new(redact.Set)}
-		if got := x.Run(make([]byte, n)); got.Code != 235 || got.Err != nil || len(server.said) != len(replied) {
+		if got := x.Run(t.Context(), make([]byte, n)); got.Code != 235 || got.Err != nil || len(server.said) != len(replied) {
 			t.Errorf("%d octets: %+v after %d lines", n, got, len(server.said))
 		}
 	}
 	server := &replies{replies: []string{"235 ok"}}
 	x := Exchange{Name: "X", Client: sasl.NewExternalClient(""), Server: server, Secrets: new(redact.Set)}
-	if got := x.Run(make([]byte, 600)); !errors.Is(got.Err, ErrServerProof) {
+	if got := x.Run(t.Context(), make([]byte, 600)); !errors.Is(got.Err, ErrServerProof) {
 		t.Errorf("ended with %+v", got)
 	}
 }
@@ -118,12 +118,12 @@ func TestExchangeLimits(t *testing.T) {
 	client, _ := NewXOAuth2(Credentials{Username: "u", Password: redact.Hide("t")})
 	server := &replies{replies: []string{"334 " + strings.Repeat("AAAA", maxChallenge/4+1), "501 ok"}}
 	x := Exchange{Name: XOAuth2, Client: client, Server: server, Secrets: new(redact.Set)}
-	if got := x.Run(nil); !got.Cancelled || errorText(got.Err) != "challenge of 12292 octets, the limit is 12288" {
+	if got := x.Run(t.Context(), nil); !got.Cancelled || errorText(got.Err) != "challenge of 12292 octets, the limit is 12288" {
 		t.Errorf("ended with %+v", got)
 	}
 	server = &replies{replies: append(slices.Repeat([]string{"334 "}, maxRounds+1), "501 ok")}
 	x = Exchange{Name: "X", Client: echo{}, Server: server, Secrets: new(redact.Set)}
-	if got := x.Run(nil); !got.Cancelled || errorText(got.Err) != "more than 16 challenges" || len(server.said) != maxRounds+2 {
+	if got := x.Run(t.Context(), nil); !got.Cancelled || errorText(got.Err) != "more than 16 challenges" || len(server.said) != maxRounds+2 {
 		t.Errorf("ended with %+v after %d lines", got, len(server.said))
 	}
 }
@@ -133,3 +133,68 @@ type echo struct{}
 
 func (echo) Start() (string, []byte, error)        { return "X", nil, nil }
 func (echo) Next(challenge []byte) ([]byte, error) { return challenge, nil }
+
+// A response that is too long for the command waits for a 334, whose text nobody
+// needs: servers write words there, or a space more.
+func TestTextOfNeededChallengeOnly(t *testing.T) {
+	long := strings.Repeat("x", 500)
+	cred := Credentials{Username: "tim", Password: redact.Hide(long), Host: "h"}
+	longName := Credentials{Username: long, Password: redact.Hide("tanstaaf"), Host: "h"}
+	external := func(Credentials) (sasl.Client, error) { return sasl.NewExternalClient(long), nil }
+	for name, create := range map[string]func() (sasl.Client, error){
+		"PLAIN":         func() (sasl.Client, error) { return NewPlain(cred) },
+		"OAUTHBEARER":   func() (sasl.Client, error) { return NewOAuthBearer(cred) },
+		"XOAUTH2":       func() (sasl.Client, error) { return NewXOAuth2(cred) },
+		"SCRAM-SHA-256": func() (sasl.Client, error) { return NewScramSHA256(longName) },
+		"EXTERNAL":      func() (sasl.Client, error) { return external(cred) },
+	} {
+		for _, text := range []string{"", " ", "  ", "go on", "VXNlcm5hbWU6", "Username:", "=", "a\nb", "\x00\xff", strings.Repeat("QUFB", 5000)} {
+			client, err := create()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mechanism, initial, err := client.Start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &replies{replies: []string{"334 " + text, "535 no"}}
+			x := Exchange{Name: mechanism, Client: client, Server: server, Secrets: new(redact.Set)}
+			if got := x.Run(t.Context(), initial); got.Cancelled || got.Code != 535 || len(server.said) != 2 || server.said[0] != "AUTH "+name+"|" {
+				t.Errorf("%s, %q: %+v, said %q", name, text, got, server.said)
+			}
+		}
+	}
+}
+
+// What an Ending tells of how far an exchange got.
+func TestEndingTellsWhatWasShown(t *testing.T) {
+	cred := Credentials{Username: "tim", Password: redact.Hide("tanstaaf"), Host: "h"}
+	long := cred
+	long.Password = redact.Hide(strings.Repeat("x", 500))
+	for _, tt := range []struct {
+		name              string
+		create            constructor
+		cred              Credentials
+		replies           []string
+		challenged, shown bool
+	}{
+		{"PLAIN", NewPlain, cred, []string{"504 no"}, false, true},
+		{"PLAIN, held back", NewPlain, long, []string{"504 no"}, false, false},
+		{"PLAIN, held back and sent", NewPlain, long, []string{"334 ", "504 no"}, true, true},
+		{"LOGIN", NewLogin, cred, []string{"504 no"}, false, false},
+		{"LOGIN, the name", NewLogin, cred, []string{"334 ", "504 no"}, true, false},
+		{"LOGIN, the password", NewLogin, cred, []string{"334 ", "334 ", "504 no"}, true, true},
+		{"CRAM-MD5", NewCramMD5, cred, []string{"334 YQ==", "504 no"}, true, false},
+		{"hung up", NewPlain, cred, nil, false, true},
+	} {
+		client, err := tt.create(tt.cred)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, initial, _ := client.Start()
+		x := Exchange{Name: name, Client: client, Server: &replies{replies: tt.replies}, Secrets: new(redact.Set), Public: "tim"}
+		if got := x.Run(t.Context(), initial); got.Challenged != tt.challenged || got.Shown != tt.shown {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+}

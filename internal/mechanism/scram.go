@@ -1,14 +1,20 @@
 package mechanism
 
 import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/redact"
-	"github.com/xdg-go/scram"
 )
 
 // The names of the SCRAM mechanisms (RFC 5802, RFC 7677, and SHA-512 in their
@@ -35,25 +41,26 @@ const (
 
 type scramClient struct {
 	name     string
-	hash     scram.HashGeneratorFcn
+	hash     func() hash.Hash
 	username string // username and identity are prepared
 	identity string
 	password redact.Secret
-	binding  Binding       // zero in mechanisms without -PLUS
-	couldUse bool          // could bind, but the server seems unable to
-	nonce    func() string // nil = the library's own, 192 bits of entropy
+	binding  Binding // zero in mechanisms without -PLUS
+	couldUse bool    // could bind, but the server seems unable to
+	nonce    func() string
 
-	conv *scram.ClientConversation
-	sent string // the nonce of the client
-	step scramStep
-	err  error // why the exchange failed; sticky
+	bare      string // the client-first-message without its gs2-header
+	sent      string // the nonce of the client
+	signature []byte // what proves the server
+	step      scramStep
+	err       error // why the exchange failed; sticky
 }
 
 // NewScramSHA1 returns a client for SCRAM-SHA-1 (RFC 5802). It reads Username,
 // Password, Identity, Binding and Offered.
 //
 // User name, identity and password are prepared with SASLprep. The server may
-// ask for 4096 to 1,000,000 iterations. A Binding, and no -PLUS mechanism in
+// ask for 4096 to 200,000 iterations. A Binding, and no -PLUS mechanism in
 // Offered, makes the client say so in the exchange, which uncovers somebody in
 // the middle who struck the -PLUS mechanisms from the list.
 //
@@ -94,6 +101,7 @@ func newScram(name string, c Credentials) (sasl.Client, error) {
 		username: username,
 		identity: identity,
 		password: redact.Hide(preparePassword(c.Password.Reveal())),
+		nonce:    newNonce,
 	}
 	if strings.HasSuffix(name, plusSuffix) {
 		if err := c.Binding.check(); err != nil {
@@ -111,50 +119,52 @@ func newScram(name string, c Credentials) (sasl.Client, error) {
 	return s, nil
 }
 
-func scramHash(name string) scram.HashGeneratorFcn {
+func scramHash(name string) func() hash.Hash {
 	switch strings.TrimSuffix(name, plusSuffix) {
 	case ScramSHA512:
-		return scram.SHA512
+		return sha512.New
 	case ScramSHA256:
-		return scram.SHA256
+		return sha256.New
 	}
-	return scram.SHA1
+	return sha1.New
 }
 
 func (s *scramClient) Start() (string, []byte, error) {
-	s.step, s.err = scramWantsFirst, nil
-	client, err := s.hash.NewClientUnprepped(s.username, s.password.Reveal(), s.identity)
-	if err != nil {
-		return "", nil, err
-	}
-	if s.nonce != nil {
-		client.WithNonceGenerator(s.nonce)
-	}
-	switch {
-	case s.binding.Type != "":
-		s.conv = client.NewConversationWithChannelBinding(
-			scram.ChannelBinding{Type: scram.ChannelBindingType(s.binding.Type), Data: s.binding.Data})
-	case s.couldUse:
-		s.conv = client.NewConversationAdvertisingChannelBinding()
-	default:
-		s.conv = client.NewConversation()
-	}
-	first, err := s.conv.Step("")
-	if err != nil {
-		return "", nil, err
-	}
-	s.sent = first[strings.LastIndex(first, ",r=")+len(",r="):]
-	return s.name, []byte(first), nil
+	s.step, s.err, s.signature = scramWantsFirst, nil, nil
+	s.sent = s.nonce()
+	s.bare = "n=" + saslName(s.username) + ",r=" + s.sent
+	return s.name, []byte(s.header() + s.bare), nil
 }
 
+// header is the gs2-header (RFC 5802, 7).
+func (s *scramClient) header() string {
+	flag, identity := "n", ""
+	if s.binding.Type != "" {
+		flag = "p=" + s.binding.Type
+	} else if s.couldUse {
+		flag = "y"
+	}
+	if s.identity != "" {
+		identity = "a=" + saslName(s.identity)
+	}
+	return flag + "," + identity + ","
+}
+
+// Next is NextContext without a limit.
 func (s *scramClient) Next(challenge []byte) ([]byte, error) {
+	return s.NextContext(context.Background(), challenge)
+}
+
+// NextContext answers a challenge. To derive the key takes its time, which ctx cuts
+// short.
+func (s *scramClient) NextContext(ctx context.Context, challenge []byte) ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
 	var response string
 	switch s.step {
 	case scramWantsFirst:
-		response, s.err = s.proof(string(challenge))
+		response, s.err = s.proof(ctx, string(challenge))
 		s.step = scramWantsFinal
 	case scramWantsFinal:
 		s.err = s.verify(string(challenge))
@@ -179,21 +189,41 @@ func (s *scramClient) Complete() error {
 	return nil
 }
 
-// proof answers the server-first-message. It is checked before the library
-// sees it: the derivation of the key costs as much as the server asks for, and
-// the library's errors quote the server.
-func (s *scramClient) proof(challenge string) (string, error) {
-	if err := checkServerFirst(challenge, s.sent); err != nil {
+// proof answers the server-first-message (RFC 5802, 3).
+func (s *scramClient) proof(ctx context.Context, challenge string) (string, error) {
+	server, err := parseServerFirst(challenge, s.sent)
+	if err != nil {
 		return "", err
 	}
-	return s.conv.Step(challenge)
+	salted, err := saltedPassword(ctx, s.hash, s.password.Reveal(), server.salt, server.iterations)
+	if err != nil {
+		return "", err
+	}
+	final := "c=" + base64.StdEncoding.EncodeToString(append([]byte(s.header()), s.binding.Data...)) + ",r=" + server.nonce
+	message := s.bare + "," + challenge + "," + final
+	key := s.hmac(salted, "Client Key")
+	stored := s.hash()
+	stored.Write(key)
+	for i, o := range s.hmac(stored.Sum(nil), message) {
+		key[i] ^= o
+	}
+	s.signature = s.hmac(s.hmac(salted, "Server Key"), message)
+	return final + ",p=" + base64.StdEncoding.EncodeToString(key), nil
 }
 
+func (s *scramClient) hmac(key []byte, text string) []byte {
+	m := hmac.New(s.hash, key)
+	m.Write([]byte(text))
+	return m.Sum(nil)
+}
+
+// verify checks the server's signature.
 func (s *scramClient) verify(challenge string) error {
-	if err := checkServerFinal(challenge); err != nil {
+	signature, err := parseServerFinal(challenge)
+	if err != nil {
 		return err
 	}
-	if _, err := s.conv.Step(challenge); err != nil || !s.conv.Valid() {
+	if !hmac.Equal(signature, s.signature) {
 		return fmt.Errorf("%w: its signature is wrong", ErrServerProof)
 	}
 	return nil

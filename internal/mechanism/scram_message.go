@@ -12,56 +12,66 @@ import (
 
 // The iteration counts that a server may ask for: RFC 5802, 5.1 and RFC 7677,
 // 4 set the lower bound; the upper one keeps a server from keeping this side
-// busy for more than a second or so.
+// busy for more than a fraction of a second.
 const (
 	minScramIterations = 4096
-	maxScramIterations = 1_000_000
+	maxScramIterations = 200_000
 )
 
-// checkServerFirst checks a server-first-message (RFC 5802, 7) against the
-// nonce that the client sent.
-func checkServerFirst(message, nonce string) error {
+// scramFirst is what a server-first-message says.
+type scramFirst struct {
+	nonce      string
+	salt       []byte
+	iterations int
+}
+
+// parseServerFirst parses a server-first-message (RFC 5802, 7) and checks it
+// against the nonce that the client sent.
+func parseServerFirst(message, nonce string) (s scramFirst, err error) {
 	attrs, err := scramAttributes(message)
 	if err != nil {
-		return err
+		return s, err
 	}
 	if len(attrs) < 3 || attrs[0].name != 'r' || attrs[1].name != 's' || attrs[2].name != 'i' {
-		return malformedScram("nonce, salt and iteration count are not where they should be")
+		return s, malformedScram("nonce, salt and iteration count are not where they should be")
 	}
 	// RFC 5802, 5.1: the server's nonce is ours and something of its own.
 	if added, ours := strings.CutPrefix(attrs[0].value, nonce); !ours || added == "" {
-		return errors.New("the server's nonce is not the client's and more")
+		return s, errors.New("the server's nonce is not the client's and more")
 	}
 	if strings.ContainsFunc(attrs[0].value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return malformedScram("the nonce is not printable")
+		return s, malformedScram("the nonce is not printable")
 	}
-	if !isBase64(attrs[1].value) {
-		return malformedScram("the salt is not base64")
+	salt, ok := decodeBase64(attrs[1].value)
+	if !ok {
+		return s, malformedScram("the salt is not base64")
 	}
 	count := attrs[2].value
 	if strings.Trim(count, "0123456789") != "" || count[0] == '0' {
-		return malformedScram("the iteration count is not a positive number")
+		return s, malformedScram("the iteration count is not a positive number")
 	}
 	// A number that is out of range for int comes back as its largest value.
-	if n, _ := strconv.Atoi(count); n < minScramIterations || n > maxScramIterations {
-		return fmt.Errorf("the server's iteration count is not within %d and %d", minScramIterations, maxScramIterations)
+	n, _ := strconv.Atoi(count)
+	if n < minScramIterations || n > maxScramIterations {
+		return s, fmt.Errorf("the server's iteration count is not within %d and %d", minScramIterations, maxScramIterations)
 	}
-	return nil
+	return scramFirst{attrs[0].value, salt, n}, nil
 }
 
-// checkServerFinal checks the form of a server-final-message (RFC 5802, 7).
-func checkServerFinal(message string) error {
+// parseServerFinal returns the signature in a server-final-message (RFC 5802, 7).
+func parseServerFinal(message string) ([]byte, error) {
 	attrs, err := scramAttributes(message)
 	if refusal := new(RefusalError); errors.As(err, &refusal) {
-		return err
+		return nil, err
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrServerProof, err)
+		return nil, fmt.Errorf("%w: %w", ErrServerProof, err)
 	}
-	if attrs[0].name != 'v' || !isBase64(attrs[0].value) {
-		return fmt.Errorf("%w: it sent no signature", ErrServerProof)
+	signature, ok := decodeBase64(attrs[0].value)
+	if attrs[0].name != 'v' || !ok {
+		return nil, fmt.Errorf("%w: it sent no signature", ErrServerProof)
 	}
-	return nil
+	return signature, nil
 }
 
 type scramAttribute struct {
@@ -109,8 +119,8 @@ func malformedScram(reason string) error { return errors.New("malformed SCRAM me
 
 func isLetter(o byte) bool { return 'a' <= o|0x20 && o|0x20 <= 'z' }
 
-func isBase64(s string) bool {
+func decodeBase64(s string) ([]byte, bool) {
 	// Control characters, which the decoder would skip, are ruled out before.
-	_, err := base64.StdEncoding.Strict().DecodeString(s)
-	return err == nil
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	return b, err == nil
 }

@@ -1,6 +1,8 @@
 package mechanism
 
 import (
+	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/sha1"
@@ -218,7 +220,7 @@ func TestScramFirstMessageRefused(t *testing.T) {
 		"salt with a line end":       r + ",s=QSXC\r\nR+Q6,i=4096",
 		"count 1":                    r + "," + s + ",i=1",
 		"count one too low":          r + "," + s + ",i=4095",
-		"count one too high":         r + "," + s + ",i=1000001",
+		"count one too high":         r + "," + s + ",i=200001",
 		"count 2^31-1":               r + "," + s + ",i=2147483647",
 		"count beyond every integer": r + "," + s + ",i=99999999999999999999999999",
 		"count that wraps":           r + "," + s + ",i=18446744073709555712",
@@ -243,7 +245,7 @@ func TestScramFirstMessageRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, _ := beginScram(t, NewScramSHA1, Credentials{Username: "user", Password: redact.Hide("pencil")}, scramNonce)
 			// By itself: the library behind it has errors that quote the server.
-			if err := checkServerFirst(challenge, scramNonce); err == nil {
+			if _, err := parseServerFirst(challenge, scramNonce); err == nil {
 				t.Error("the check let it pass")
 			}
 			r, err := client.Next([]byte(challenge))
@@ -261,9 +263,35 @@ func TestScramFirstMessageRefused(t *testing.T) {
 }
 
 func TestScramIterationBounds(t *testing.T) {
-	for _, count := range []string{"4096", "4097", "1000000"} {
-		if err := checkServerFirst("r="+scramNonce+"x,s=QQ==,i="+count, scramNonce); err != nil {
+	for count, ok := range map[string]bool{
+		"4096": true, "4097": true, "100000": true, "200000": true,
+		"4095": false, "200001": false, "600000": false, "1000000": false, "99999999999999999999": false,
+	} {
+		if _, err := parseServerFirst("r="+scramNonce+"x,s=QQ==,i="+count, scramNonce); (err == nil) != ok {
 			t.Errorf("%s: %v", count, err)
+		}
+	}
+}
+
+// To derive a key gives up when the context is done, whatever the hash, and
+// otherwise makes the key that PBKDF2 makes.
+func TestScramKeyObeysContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, create := range map[string]constructor{"SHA-1": NewScramSHA1, "SHA-256": NewScramSHA256, "SHA-512": NewScramSHA512} {
+		client, _ := beginScram(t, create, Credentials{Username: "user", Password: redact.Hide("pencil")}, scramNonce)
+		r, err := Next(ctx, client, []byte("r="+scramNonce+"x,s=QQ==,i=200000"))
+		if r != nil || !errors.Is(err, context.Canceled) || complete(client) == nil {
+			t.Errorf("%s: %q, %v", name, r, err)
+		}
+	}
+	for _, h := range []func() hash.Hash{sha1.New, sha256.New, sha512.New} {
+		for _, n := range []int{1, 2, 4096, 4097, 10000} {
+			got, err := saltedPassword(t.Context(), h, "pencil", []byte("salt"), n)
+			want, _ := pbkdf2.Key(h, "pencil", []byte("salt"), n, h().Size())
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d iterations: %x, %v; want %x", n, got, err, want)
+			}
 		}
 	}
 }
@@ -298,7 +326,7 @@ func TestScramServerProof(t *testing.T) {
 			if r != nil || !errors.Is(err, ErrServerProof) || !errors.Is(complete(client), ErrServerProof) {
 				t.Errorf("Next = %q, %v; Complete: %v", r, err, complete(client))
 			}
-			if err := checkServerFinal(challenge); (err == nil) != wellFormed[name] {
+			if _, err := parseServerFinal(challenge); (err == nil) != wellFormed[name] {
 				t.Errorf("its form: %v", err)
 			}
 			if _, again := client.Next([]byte(right)); !errors.Is(again, ErrServerProof) {
@@ -393,7 +421,7 @@ func FuzzScramServerFirst(f *testing.F) {
 	f.Fuzz(func(t *testing.T, challenge string) {
 		client, first := beginScram(t, NewScramSHA1, Credentials{Username: "user", Password: redact.Hide("pencil")}, scramNonce)
 		// Costly counts would only slow the search down.
-		if checkServerFirst(challenge, scramNonce) == nil && !strings.Contains(challenge, ",i=4096") {
+		if _, err := parseServerFirst(challenge, scramNonce); err == nil && !strings.Contains(challenge, ",i=4096") {
 			return
 		}
 		r, err := client.Next([]byte(challenge))
@@ -414,7 +442,7 @@ func FuzzScramServerFinal(f *testing.F) {
 	f.Add("v=rmF9pqV8S7suAoZWja4dJRkFsKQ=")
 	f.Add("e=invalid-proof,x=y")
 	f.Fuzz(func(t *testing.T, challenge string) {
-		err := checkServerFinal(challenge)
+		_, err := parseServerFinal(challenge)
 		var refusal *RefusalError
 		switch {
 		case err == nil && !strings.HasPrefix(challenge, "v="):

@@ -61,7 +61,7 @@ func (s ServerInfo) MayShow() bool { return s.mayShow }
 func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 	offered := s.ext.Mechanisms()
 	info := ServerInfo{
-		Host: s.cfg.host, Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
+		Host: s.cfg.serverName(), Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
 		verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local,
 	}
 	if !s.ext.Has(extAuth) {

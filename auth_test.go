@@ -839,6 +839,8 @@ func TestDigestNamesHostAndRealm(t *testing.T) {
 		{testHost, "", `realm="mail.test.example",digest-uri="smtp/mail.test.example"`},
 		{testHost + ":587", "", `realm="mail.test.example",digest-uri="smtp/mail.test.example"`},
 		{"192.0.2.25", "", `realm="mail.test.example",digest-uri="smtp/192.0.2.25"`},
+		{"[fe80::1%eth0]:587", "", `realm="mail.test.example",digest-uri="smtp/fe80::1"`},
+		{testHost + ".", "", `realm="mail.test.example",digest-uri="smtp/mail.test.example"`},
 		{testHost, `an"other`, `realm="an\"other",digest-uri="smtp/mail.test.example"`},
 	} {
 		said := ""

@@ -86,11 +86,7 @@ func (c *Client) begin(ctx context.Context, env *Envelope) *Transaction {
 // connects, greets, secures and authenticates. The caller closes it. Errors are
 // *ConnectError, *TLSError and *AuthError.
 func (c *Client) Dial(ctx context.Context) (*Session, error) {
-	nc, err := c.cfg.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return newSession(ctx, nc, c.cfg)
+	return c.cfg.open(ctx)
 }
 
 // Ping opens a session and closes it again: a nil error means that the server

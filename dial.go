@@ -126,38 +126,3 @@ func dialShare(ctx context.Context, d Dialer, n int, network, addr string) (net.
 	}
 	return d.DialContext(ctx, network, addr)
 }
-
-// proxyRefusedForGood reports whether a proxy refused, and asking again is useless.
-func proxyRefusedForGood(err error) bool {
-	var refused *proxy.StatusError
-	return errors.As(err, &refused) && refused.Permanent()
-}
-
-// connect makes the raw connection to the server, within Timeouts.Dial.
-func (c *config) connect(ctx context.Context) (net.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
-	defer cancel()
-	nc, err := c.Dialer.DialContext(limited, "tcp", c.addr())
-	if err == nil && nc != nil {
-		return nc, nil
-	}
-	e := &ConnectError{Addr: c.addr(), Stage: StageDial}
-	var p *proxy.Error
-	if errors.As(err, &p) {
-		e.Stage = StageProxy
-	}
-	switch {
-	case err == nil:
-		e.Err = errors.New("Options.Dialer returned no connection")
-	case ctx.Err() != nil:
-		e.Err = givenUp(e.Stage, ctx)
-	case proxyRefusedForGood(err):
-		e.Err = err
-	case limited.Err() != nil:
-		e.Err = &linkError{stage: e.Stage, text: "no answer within " + c.Timeouts.Dial.String(), err: err}
-	default:
-		e.Err = &linkError{stage: e.Stage, err: err}
-	}
-	secrets := knownSecrets(c.auth.Reveal())
-	return nil, cleaned(e, &secrets)
-}

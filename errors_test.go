@@ -322,3 +322,42 @@ func TestEnhancedCode(t *testing.T) {
 		}
 	}
 }
+
+// TestProtocolErrorTextIsEscaped has a server leave the protocol at every stage, with
+// words that act on a terminal: they are escaped where they enter, in Text.
+func TestProtocolErrorTextIsEscaped(t *testing.T) {
+	const evil = `\x1b[2J\x07\x00\x7f\x9b31m\xe2\x80\xae`
+	const session = "S: 220 hi\nC: EHLO client.test.example\nS: 250 mail\n"
+	const envelope = session + "C: MAIL FROM:<a@test.example>\nS: 250 ok\nC: RCPT TO:<b@test.example>\nS: 250 ok\nC: DATA\n"
+	for name, script := range map[string]string{
+		"greeting, garbage":      `S> ` + evil + `\r\n` + "\neof",
+		"greeting, half a reply": `S> 220-hi\r\n554 ` + evil + `\r\n` + "\neof",
+		"greeting 250":           `S> 250 ` + evil + `\r\n` + "\neof",
+		"greeting, bare LF":      `S> 220 ` + evil + `\n` + "\neof",
+		"EHLO, garbage":          "S: 220 hi\nC: EHLO client.test.example\n" + `S> ` + evil + `\r\n` + "\neof",
+		"EHLO 354":               "S: 220 hi\nC: EHLO client.test.example\n" + `S> 354 ` + evil + `\r\n` + "\neof",
+		"AUTH 250":               offersAuth("PLAIN") + authPlain + `S> 250 ` + evil + `\r\n` + "\neof",
+		"AUTH, garbage":          offersAuth("PLAIN") + authPlain + `S> ` + evil + `\r\n` + "\neof",
+		"MAIL, garbage":          session + "C: MAIL FROM:<a@test.example>\n" + `S> ` + evil + `\r\n` + "\neof",
+		"MAIL 354":               session + "C: MAIL FROM:<a@test.example>\n" + `S> 354 ` + evil + `\r\n` + "\neof",
+		"DATA 250":               envelope + `S> 250 ` + evil + `\r\n` + "\neof",
+		"final, garbage":         envelope + "S: 354 go\nC: x\nC: .\n" + `S> ` + evil + `\r\n` + "\neof",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := plainText()
+			if strings.HasPrefix(name, "AUTH") {
+				o = plainText(withAuthInClear(testPassword))
+			}
+			s, err := submission.NewSession(context.Background(), play(t, "joined", script), testHost, o)
+			if err == nil {
+				_, err = s.Send(context.Background(), submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}, strings.NewReader("x\n"))
+			}
+			p := wantError[*submission.ProtocolError](t, err)
+			checkPrintable(t, p.Text)
+			checkPrintable(t, p.Error())
+			if !strings.Contains(p.Text, `\x1b`) && !strings.Contains(p.Text, `\a`) {
+				t.Errorf("the server's text is not there: %q", p.Text)
+			}
+		})
+	}
+}

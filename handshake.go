@@ -16,9 +16,10 @@ import (
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
-// newSession opens a session: greeting, EHLO, TLS, AUTH.
-func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, err error) {
-	s := &Session{cfg: cfg, local: cfg.isLocal(nc), secrets: cfg.secretsOver(nc), born: time.Now()}
+// newSession opens a session: greeting, EHLO, TLS, AUTH. d is the Dial that nc was
+// made for, nil when it was handed to NewSession.
+func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (ready *Session, err error) {
+	s := &Session{cfg: cfg, dialing: d, local: cfg.isLocal(nc), secrets: cfg.secretsOver(nc), born: time.Now()}
 	s.link = link.New(nc, s.linkConfig())
 	s.link.Begin(ctx)
 	defer func() {
@@ -26,10 +27,12 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config) (ready *Session, 
 		case err != nil:
 			s.link.Quit()
 			err = cleaned(s.asTLSError(err), &s.secrets)
+			d.judge(s, err)
 		case ready == nil: // an Auth or a Trace of the caller's panics
 			s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
 		}
 		s.link.End()
+		s.dialing = nil
 		if err == nil && !s.link.Usable() { // cancelled at the very end
 			ready, err = nil, s.connectError(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
 		}
@@ -82,6 +85,7 @@ func (s *Session) connectError(stage Stage, r smtpwire.Reply, err error) *Connec
 // greet reads the greeting. Only a 220 is accepted (RFC 5321, 4.2).
 func (s *Session) greet() error {
 	r, why := s.link.Hear(link.Greeting)
+	s.greeted = r.Code != 0
 	if why == nil && r.Code == 220 {
 		return s.checkSettled(link.Greeting)
 	}

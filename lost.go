@@ -51,7 +51,7 @@ func lostError(f *link.Failure) error {
 		if errors.As(f.Err, &syntax) && syntax.Text != "" {
 			return &ProtocolError{Stage: stage, Text: escaped(syntax.Reason + ": " + syntax.Excerpt())}
 		}
-		return &ProtocolError{Stage: stage, Text: f.Err.Error()}
+		return &ProtocolError{Stage: stage, Text: escaped(f.Err.Error())}
 	case link.Unasked:
 		return &ProtocolError{Stage: stage, Text: unaskedText(f)}
 	case link.OutOfStep:

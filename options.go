@@ -99,12 +99,13 @@ type Options struct {
 }
 
 // Timeouts limit single steps of a session. Zero means the default, which is that
-// of RFC 5321, 4.5.3.2 where it has one. The limit is for a whole reply, also when
+// of RFC 5321, 4.5.3.2 where it has one, except for the greeting: who dials the
+// wrong port should not wait for ever. The limit is for a whole reply, also when
 // it arrives in small pieces.
 type Timeouts struct {
-	Dial      time.Duration // connecting, with the proxy; default 30 s
+	Dial      time.Duration // connecting, to all addresses of the host, with the proxy; default 30 s
 	TLS       time.Duration // the handshake; default 30 s
-	Greeting  time.Duration // the first reply; default 5 min
+	Greeting  time.Duration // the first reply; default 1 min
 	Command   time.Duration // the reply to a command; default 5 min
 	DataInit  time.Duration // the reply to DATA; default 2 min
 	DataBlock time.Duration // writing a block of the message, at most 64 KiB; default 3 min
@@ -253,7 +254,7 @@ func (t *Timeouts) complete() error {
 	}{
 		{&t.Dial, 30 * time.Second},
 		{&t.TLS, 30 * time.Second},
-		{&t.Greeting, 5 * time.Minute},
+		{&t.Greeting, time.Minute},
 		{&t.Command, 5 * time.Minute},
 		{&t.DataInit, 2 * time.Minute},
 		{&t.DataBlock, 3 * time.Minute},

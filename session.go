@@ -27,9 +27,11 @@ type Session struct {
 	tls           *tls.ConnectionState
 	verified      bool // the server's identity was checked
 	local         bool // the connection stays on this machine
+	greeted       bool // the server said something
 	upgraded      bool // by STARTTLS
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
 	open          *Transaction
+	dialing       *dialing  // the Dial that it is opened for, nil when it is open
 	unfit         bool      // the server said what speaks against the session: it is not lent again
 	messages      int       // sent so far
 	began         time.Time // of the message that runs, for the trace
@@ -58,7 +60,7 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 		return nil, err
 	}
 	cfg.callersConn = true
-	return newSession(ctx, nc, cfg)
+	return newSession(ctx, nc, cfg, nil)
 }
 
 // announce tells the trace that a session is used, for the first time or again.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
@@ -101,7 +102,7 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 // command.
 func (s *Session) secure(ctx context.Context) error {
 	return s.shakeHands(ctx, func(ctx context.Context) error {
-		nc, st, err := s.cfg.handshake(ctx, s.link.Conn())
+		nc, st, err := s.cfg.handshake(ctx, s.link.Conn(), s.dialing.tlsConfig(s.cfg))
 		if err != nil {
 			return err
 		}
@@ -149,20 +150,63 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 }
 
 // handshake puts TLS on nc. After an error nc is not used again.
-func (c *config) handshake(ctx context.Context, nc net.Conn) (net.Conn, tls.ConnectionState, error) {
+func (c *config) handshake(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, tls.ConnectionState, error) {
 	if c.TLSClient != nil {
-		secured, err := c.TLSClient(ctx, nc, c.tlsConfig)
+		secured, err := c.TLSClient(ctx, nc, cfg)
 		if err != nil {
 			return nil, tls.ConnectionState{}, err
 		}
 		st, err := c.checkSecured(secured, nc)
 		return secured, st, err
 	}
-	t := tls.Client(nc, c.tlsConfig)
+	t := tls.Client(nc, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, tls.ConnectionState{}, err
 	}
 	return t, t.ConnectionState(), nil
+}
+
+// ticketCache is the session cache of one Dial over that of its config. It knows
+// whether a session ticket was offered: servers exist that fail then.
+type ticketCache struct {
+	tls.ClientSessionCache
+	offered atomic.Pointer[string] // the key of the session that was offered
+	off     bool                   // offers none
+}
+
+// tlsConfig returns the configuration for a handshake of the Dial.
+func (d *dialing) tlsConfig(c *config) *tls.Config {
+	if d == nil {
+		return c.tlsConfig
+	}
+	cfg := c.tlsConfig.Clone()
+	d.tickets.ClientSessionCache = cfg.ClientSessionCache
+	cfg.ClientSessionCache = &d.tickets
+	return cfg
+}
+
+// Get returns the session to resume.
+func (t *ticketCache) Get(key string) (*tls.ClientSessionState, bool) {
+	if t.off {
+		return nil, false
+	}
+	st, ok := t.ClientSessionCache.Get(key)
+	if ok && st != nil {
+		t.offered.Store(&key)
+	}
+	return st, ok
+}
+
+// giveUp reports whether a connection that failed had offered a ticket. The next
+// one offers none: resumption is our own idea and may cost nobody a send.
+func (t *ticketCache) giveUp(failed bool) bool {
+	key := t.offered.Load()
+	if !failed || t.off || key == nil {
+		return false
+	}
+	t.off = true
+	t.Put(*key, nil)
+	return true
 }
 
 // tlsError wraps a failed handshake and says what to do about it.

@@ -243,6 +243,12 @@ func TestCertificates(t *testing.T) {
 		{name: "IDN", host: "тест.example", cert: ca.issue(t, forNames("xn--e1aybc.example"))},
 		{name: "ServerName", host: "192.0.2.25", cert: mail,
 			options: func(o *submission.Options) { o.TLSConfig.ServerName = testHost }},
+		{name: "ServerName, IDN", host: "192.0.2.25", cert: ca.issue(t, forNames("xn--e1aybc.example")),
+			options: func(o *submission.Options) { o.TLSConfig.ServerName = "тест.example" }},
+		{name: "ServerName, trailing dot", host: "192.0.2.25", cert: mail,
+			options: func(o *submission.Options) { o.TLSConfig.ServerName = testHost + "." }},
+		{name: "ServerName with a zone", cert: ca.issue(t, forIPs("fe80::1")),
+			options: func(o *submission.Options) { o.TLSConfig.ServerName = "fe80::1%eth0" }},
 		{name: "ServerName, wrong", cert: mail,
 			options: func(o *submission.Options) { o.TLSConfig.ServerName = "x.example" }, want: name},
 		{name: "not verified", cert: self,
@@ -382,9 +388,11 @@ func TestServerNameIsTheHostNamed(t *testing.T) {
 		{"тест.example", "xn--e1aybc.example"},
 		{"192.0.2.25", ""},
 		{"[2001:db8::25]", ""},
+		{"[fe80::1%eth0]", ""},
+		{"[fe80::1%eth0]:2525", ""},
 	}
 	cert := ca.issue(t, changed(forNames(testHost, "xn--e1aybc.example"), func(c *x509.Certificate) {
-		c.IPAddresses = []net.IP{net.ParseIP("192.0.2.25"), net.ParseIP("2001:db8::25")}
+		c.IPAddresses = []net.IP{net.ParseIP("192.0.2.25"), net.ParseIP("2001:db8::25"), net.ParseIP("fe80::1")}
 	}))
 	for _, tt := range tests {
 		t.Run(tt.addr, func(t *testing.T) {

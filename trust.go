@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/fe022423/submission/internal/address"
 )
 
 // sessionCacheSize bounds the TLS sessions that a Client keeps for resumption.
@@ -25,7 +27,9 @@ func (c *config) newTLSConfig() *tls.Config {
 		t = new(tls.Config)
 	}
 	if t.ServerName == "" {
-		t.ServerName = strings.TrimSuffix(c.host, ".")
+		t.ServerName = c.serverName()
+	} else if name, err := address.Host(t.ServerName); err == nil {
+		t.ServerName = nameOfHost(name)
 	}
 	if t.MinVersion == 0 {
 		t.MinVersion = tls.VersionTLS12
@@ -44,6 +48,17 @@ func (c *config) newTLSConfig() *tls.Config {
 		}
 	}
 	return t
+}
+
+// serverName is what the server is called: in SNI, in its certificate, in
+// mechanisms that name it.
+func (c *config) serverName() string { return nameOfHost(c.host) }
+
+// nameOfHost takes off what a host has only for those who dial it: the zone of an
+// IPv6 address, the dot that ends a name for resolvers.
+func nameOfHost(host string) string {
+	host, _, _ = strings.Cut(host, "%")
+	return strings.TrimSuffix(host, ".")
 }
 
 // errPin says that the key of the server is not pinned.

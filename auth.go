@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/mechanism"
+	"github.com/fe022423/submission/internal/redact"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -43,9 +44,9 @@ type ServerInfo struct {
 	Mechanisms []string             // offered and not yet refused, in upper case and the server's order
 	TLS        *tls.ConnectionState // nil in clear text
 
+	offered  []string // as Mechanisms was at first
 	verified bool
 	mayShow  bool
-	renew    bool // the token asked for before was refused
 }
 
 // MayShow reports whether a mechanism may send the secret in a form that can be
@@ -54,68 +55,141 @@ type ServerInfo struct {
 // Options.InsecureAuth.
 func (s ServerInfo) MayShow() bool { return s.mayShow }
 
+// without returns s without a mechanism that was refused. Under TLS the mechanisms
+// that would only show the same password again go with it.
+func (s ServerInfo) without(refused *AuthError) ServerInfo {
+	showing := []string{sasl.Plain, sasl.Login}
+	again := s.TLS != nil && refused.shown && slices.Contains(showing, refused.Mechanism)
+	s.Mechanisms = slices.DeleteFunc(slices.Clone(s.Mechanisms), func(m string) bool {
+		return m == refused.Mechanism || again && slices.Contains(showing, m)
+	})
+	return s
+}
+
+// authClient is a sasl.Client with what its Auth knows. It comes through whatever
+// is put around the Auth.
+type authClient struct {
+	sasl.Client
+	secret redact.Secret
+	public string // a response that is not secret: the user name
+	// renew returns a client with another token, nil where there is no other.
+	renew func(context.Context) (sasl.Client, error)
+}
+
+// Complete asks the mechanism whether success may be believed.
+func (c *authClient) Complete() error { return mechanism.Complete(c.Client) }
+
+// NextContext answers a challenge within ctx.
+func (c *authClient) NextContext(ctx context.Context, challenge []byte) ([]byte, error) {
+	return mechanism.Next(ctx, c.Client, challenge)
+}
+
 // authenticate tries mechanisms until the server accepts one or refuses the
 // credentials. A 504 or 534 is about the mechanism, so the next one is tried. Any
 // other refusal is about the credentials, which are not tried twice: that could
-// lock the user out.
+// lock the user out. Where the server hangs up after a refusal, that is the error.
 func (s *Session) authenticate(ctx context.Context, auth Auth) error {
-	offered := s.ext.Mechanisms()
-	info := ServerInfo{
-		Host: s.cfg.serverName(), Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
-		verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local,
-	}
+	info := s.serverInfo()
 	if !s.ext.Has(extAuth) {
-		err := fmt.Errorf("%w: AUTH", ErrUnsupported)
-		if s.tls == nil {
-			err = fmt.Errorf("%w (perhaps only under TLS)", err)
-		}
-		if p, ok := auth.(interface{ order(ServerInfo) []string }); ok {
-			err = fmt.Errorf("%w: allowed are %s, offered are none", err, strings.Join(p.order(info), " "))
-		}
-		return &AuthError{Err: err}
-	}
-	public := "" // a response that is not secret
-	if p, ok := auth.(interface{ secretAndUser() (secret, user string) }); ok {
-		secret, user := p.secretAndUser()
-		s.secrets.Add(secret)
-		public = user
+		return s.noAuth(auth, info)
 	}
 	s.secrets.InAuth = true
 	defer func() { s.secrets.InAuth = false }()
 	var refused *AuthError
 	for {
-		client, err := auth.Mechanism(ctx, info)
+		client, err := s.nextClient(ctx, auth, info)
 		if err != nil {
-			if refused != nil {
-				return refused
-			}
-			if errors.Is(err, errNoMechanism) {
-				err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(offered, " "), "none"))
-			}
-			return &AuthError{Offered: offered, Err: cleanedCause(err, &s.secrets)}
+			return cmp.Or(refused, err)
 		}
-		if client == nil {
-			return &AuthError{Offered: offered, Err: errors.New("Options.Auth returned no client")}
-		}
-		failed := s.exchange(ctx, client, info, public)
-		if failed == nil {
+		failed := s.try(ctx, client, info)
+		switch {
+		case failed == nil:
 			return nil
-		}
-		failed.Offered = offered
-		if r, ok := auth.(interface{ renewsToken() bool }); ok && r.renewsToken() && !info.renew && failed.refusedForGood() && s.link.Usable() {
-			info.renew = true
-			continue
-		}
-		if !failed.refusesMechanism() {
+		case refused != nil && failed.unanswered:
+			return refused
+		case !failed.refusesMechanism() || s.hungUp():
 			return failed
 		}
 		refused = failed
-		left := slices.DeleteFunc(slices.Clone(info.Mechanisms), func(m string) bool { return m == failed.Mechanism })
-		if len(left) == len(info.Mechanisms) {
+		left := info.without(failed)
+		if len(left.Mechanisms) == len(info.Mechanisms) {
 			return failed // the server never listed it: the loop would not end
 		}
-		info.Mechanisms = left
+		info = left
 	}
+}
+
+func (s *Session) serverInfo() ServerInfo {
+	offered := s.ext.Mechanisms()
+	return ServerInfo{
+		Host: s.cfg.serverName(), Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
+		offered: offered, verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local,
+	}
+}
+
+// noAuth is the error for a server that does not offer AUTH.
+func (s *Session) noAuth(auth Auth, info ServerInfo) error {
+	err := fmt.Errorf("%w: AUTH", ErrUnsupported)
+	if s.tls == nil {
+		err = fmt.Errorf("%w (perhaps only under TLS)", err)
+	}
+	if p, ok := auth.(interface{ order(ServerInfo) []string }); ok {
+		err = fmt.Errorf("%w: allowed are %s, offered are none", err, strings.Join(p.order(info), " "))
+	}
+	return &AuthError{Err: err}
+}
+
+// nextClient returns the client to try next: one whose token was renewed when the
+// connection before this one was lost, or the one that auth picks.
+func (s *Session) nextClient(ctx context.Context, auth Auth, info ServerInfo) (sasl.Client, *AuthError) {
+	if client := s.dialing.takeRenewed(); client != nil {
+		return client, nil
+	}
+	client, err := auth.Mechanism(ctx, info)
+	if err == nil && client == nil {
+		err = errors.New("Options.Auth returned no client")
+	}
+	if errors.Is(err, errNoMechanism) {
+		err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(info.offered, " "), "none"))
+	}
+	if err != nil {
+		return nil, &AuthError{Offered: info.offered, Err: cleanedCause(err, &s.secrets)}
+	}
+	return client, nil
+}
+
+// try runs one mechanism. A token that is refused is renewed and tried once more:
+// here, or where this connection is gone on another one of the same Dial.
+func (s *Session) try(ctx context.Context, client sasl.Client, info ServerInfo) *AuthError {
+	failed := s.exchange(ctx, client, info)
+	known, ok := client.(*authClient)
+	if !ok || known.renew == nil || failed == nil || !failed.refusedForGood() {
+		return failed
+	}
+	gone := s.hungUp()
+	if gone && s.dialing == nil {
+		return failed
+	}
+	renewed, err := known.renew(ctx)
+	if err != nil {
+		return &AuthError{Mechanism: failed.Mechanism, Offered: info.offered, Err: cleanedCause(err, &s.secrets)}
+	}
+	if !gone {
+		again := s.exchange(ctx, renewed, info)
+		if again == nil || !again.unanswered {
+			return again
+		}
+	}
+	s.dialing.keepRenewed(renewed)
+	return failed
+}
+
+// hungUp reports whether the server hung up after its last reply, or said that it
+// does.
+func (s *Session) hungUp() bool { return isHangUp(s.link.Look(link.Auth)) }
+
+func isHangUp(why *link.Failure) bool {
+	return why != nil && (why.Kind == link.Ended || why.Kind == link.Failed || why.Kind == link.Closing)
 }
 
 // Codes that decide how to go on (RFC 4954, 4 and 6).
@@ -136,25 +210,36 @@ func (e *AuthError) refusedForGood() bool {
 	return e.Reply != nil && e.Reply.Permanent() && !e.refusesMechanism()
 }
 
-// exchange runs one mechanism (RFC 4954, 4). public is a response that is not
-// secret.
-func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerInfo, public string) *AuthError {
+// exchange runs one mechanism (RFC 4954, 4).
+func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerInfo) *AuthError {
+	x := mechanism.Exchange{Client: client, Server: saslServer{s.link}, Secrets: &s.secrets}
+	if known, ok := client.(*authClient); ok {
+		s.secrets.Add(known.secret.Reveal())
+		x.Public = known.public
+	}
 	name, initial, err := client.Start()
-	if err != nil {
-		return &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
+	x.Name = strings.ToUpper(name)
+	var failed *AuthError
+	switch {
+	case err != nil:
+		failed = &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
+	case mechanism.ShowsSecret(x.Name) && !info.mayShow:
+		failed = &AuthError{Mechanism: x.Name, Err: ErrInsecureAuth}
+	case !mechanism.IsName(x.Name):
+		failed = &AuthError{Err: errors.New("the mechanism's name is malformed")}
+	default:
+		var ending mechanism.Ending
+		if why := s.link.Glance(link.Auth); why != nil {
+			ending.Err = lostError(why)
+		} else {
+			ending = x.Run(ctx, initial)
+		}
+		failed = s.judgeAuth(x.Name, ending)
 	}
-	name = strings.ToUpper(name)
-	if mechanism.ShowsSecret(name) && !info.mayShow {
-		return &AuthError{Mechanism: name, Err: ErrInsecureAuth}
+	if failed != nil {
+		failed.Offered = info.offered
 	}
-	if !mechanism.IsName(name) {
-		return &AuthError{Err: errors.New("the mechanism's name is malformed")}
-	}
-	if why := s.link.Glance(link.Auth); why != nil {
-		return s.judgeAuth(name, mechanism.Ending{Err: lostError(why)})
-	}
-	x := mechanism.Exchange{Name: name, Client: client, Server: saslServer{s.link}, Secrets: &s.secrets, Public: public}
-	return s.judgeAuth(name, x.Run(ctx, initial))
+	return failed
 }
 
 // saslServer is the server of a session to the exchange of a mechanism.
@@ -178,6 +263,9 @@ func (s saslServer) Say(shown, secret string) (int, []byte, error) {
 func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 	r, err := smtpwire.Reply{Code: ending.Code, Text: ending.Text}, ending.Err
 	refused := r.Code >= 400
+	if why := s.link.Cancelled(link.Auth); why != nil && ending.Cancelled {
+		err = lostError(why) // the caller gave up, not the mechanism
+	}
 	switch {
 	case r.Code == 0 || refused:
 	case err != nil:
@@ -197,5 +285,7 @@ func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 	} else if errors.As(err, &lost) {
 		e.Reply = lost.reply
 	}
+	e.shown = ending.Shown
+	e.unanswered = e.Reply == nil && !ending.Challenged && isHangUp(s.link.Failure())
 	return e
 }

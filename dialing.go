@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/proxy"
 )
@@ -21,6 +22,7 @@ type dialing struct {
 	remote  net.Addr      // of the last connection
 	others  []string      // what else the host's name stands for, once it was looked up
 	lookup  bool          // whether it was
+	renewed sasl.Client   // has a token that the last connection could not take any more
 	tickets ticketCache
 	outcome dialOutcome
 }
@@ -75,12 +77,29 @@ func (d *dialing) judge(s *Session, err error) {
 	why := s.link.Failure()
 	ended := !s.greeted && why != nil && (why.Kind == link.Ended || why.Kind == link.Failed)
 	switch {
-	case d == nil:
+	case d == nil || d.outcome == dialAgain:
 	case d.tickets.giveUp(isType[*TLSError](err) || ended):
 		d.outcome = dialAgain
 	case ended:
 		d.outcome = dialEnded
 	}
+}
+
+// keepRenewed keeps a client with a renewed token for the next connection.
+func (d *dialing) keepRenewed(client sasl.Client) {
+	if d != nil {
+		d.renewed, d.outcome = client, dialAgain
+	}
+}
+
+// takeRenewed returns what keepRenewed kept, once.
+func (d *dialing) takeRenewed() sasl.Client {
+	if d == nil {
+		return nil
+	}
+	client := d.renewed
+	d.renewed = nil
+	return client
 }
 
 // nextAddress goes on to the next address of the host (RFC 5321, 5.1). The default

@@ -207,6 +207,9 @@ type AuthError struct {
 	Offered   []string // what the server offers
 	Reply     *Reply
 	Err       error
+
+	shown      bool // the server was shown the secret
+	unanswered bool // the connection was gone before the server answered
 }
 
 func (e *AuthError) Error() string { return prefix + e.detail() }

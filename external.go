@@ -42,6 +42,3 @@ func (f fixedAuth) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, erro
 	}
 	return f.client, nil
 }
-
-// secretAndUser returns the text as what may be shown: it is not a secret.
-func (f fixedAuth) secretAndUser() (secret, user string) { return "", f.text }

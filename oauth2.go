@@ -39,14 +39,20 @@ func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error
 	if o.Token == nil {
 		return nil, errors.New("OAuth2.Token is nil")
 	}
-	token, err := o.Token(ctx, s.renew)
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
+	withToken := func(ctx context.Context, renew bool) (*authClient, error) {
+		token, err := o.Token(ctx, renew)
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		client, err := create(mechanism.Credentials{
+			Username: o.Username, Password: redact.Hide(token), Host: s.Host, Port: s.Port,
+		})
+		return &authClient{Client: client, secret: redact.Hide(token), public: o.Username}, err
 	}
-	return create(mechanism.Credentials{
-		Username: o.Username, Password: redact.Hide(token), Host: s.Host, Port: s.Port,
-	})
+	client, err := withToken(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	client.renew = func(ctx context.Context) (sasl.Client, error) { return withToken(ctx, true) }
+	return client, nil
 }
-
-// renewsToken says that after a refusal another token may be accepted.
-func (o OAuth2) renewsToken() bool { return true }

@@ -81,7 +81,7 @@ func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error
 			err = ErrInsecureAuth
 		}
 		if err == nil {
-			return client, nil
+			return &authClient{Client: client, secret: p.secret(), public: p.Username}, nil
 		}
 		if first == nil {
 			first = err
@@ -117,15 +117,12 @@ func (p Password) credentials(s ServerInfo) mechanism.Credentials {
 	return mechanism.Credentials{
 		Username: p.Username, Password: redact.Hide(p.Password), Identity: p.Identity,
 		Realm: p.Realm, Domain: p.Domain, Host: s.Host, Port: s.Port,
-		Binding: mechanism.ChannelBinding(s.TLS), Offered: s.Mechanisms,
+		Binding: mechanism.ChannelBinding(s.TLS), Offered: slices.Concat(s.offered, s.Mechanisms),
 	}
 }
 
 // secret returns what nobody may see.
 func (p Password) secret() redact.Secret { return redact.Hide(p.Password) }
-
-// secretAndUser returns the secret, and the user name, which may be shown.
-func (p Password) secretAndUser() (secret, user string) { return p.Password, p.Username }
 
 // String returns the user name, with *** for the password.
 func (p Password) String() string { return fmt.Sprintf("Password{%q ***}", p.Username) }

@@ -22,33 +22,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
-// offersAuth is a session up to the point where the client authenticates.
-func offersAuth(mechanisms string) string {
-	return hello + "S: 250-mail\nS: 250 AUTH " + mechanisms + "\n"
-}
-
-const (
-	authPlain = "C: AUTH PLAIN AHVzZXJuYW1lAHBhc3N3b3Jk\n"
-	sendUser  = "C: dXNlcm5hbWU=\n"
-	sendPass  = "C: cGFzc3dvcmQ=\n"
-	authLogin = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\n" + sendUser + "S: 334 UGFzc3dvcmQ6\n" + sendPass
-	authOK    = "S: 235 2.7.0 welcome"
-)
-
-func password(set ...func(*submission.Password)) submission.Password {
-	p := testPassword
-	for _, f := range set {
-		f(&p)
-	}
-	return p
-}
-
-func mechanisms(names ...string) func(*submission.Password) {
-	return func(p *submission.Password) { p.Mechanisms = names }
-}
-
 func TestAuthSucceeds(t *testing.T) {
 	identity := func(p *submission.Password) { p.Identity = "admin" }
 	longest := strings.Repeat("x", 362) // a line of 509 octets; one more octet of base64 makes it 513
@@ -97,69 +70,6 @@ func TestAuthSucceeds(t *testing.T) {
 				s.Close()
 			})
 		})
-	}
-}
-
-// authRefusal is an authentication that must come to nothing, with an *AuthError.
-type authRefusal struct {
-	name      string
-	auth      submission.Auth // nil is testPassword
-	script    string
-	mechanism string
-	code      int // of the reply, 0 for none
-	temporary bool
-	protocol  bool
-	is        error
-	isNot     error
-	text      []string // stand in the error's text
-}
-
-func (r authRefusal) run(t *testing.T) {
-	t.Helper()
-	t.Run(r.name, func(t *testing.T) {
-		eachDelivery(t, func(t *testing.T, delivery string) {
-			auth := r.auth
-			if auth == nil {
-				auth = testPassword
-			}
-			s, err := submission.NewSession(context.Background(), play(t, delivery, r.script), testHost, plainText(withAuth(auth)))
-			if s != nil {
-				t.Error("a session beside the error")
-			}
-			r.checkError(t, err)
-		})
-	})
-}
-
-func (r authRefusal) checkError(t *testing.T, err error) {
-	t.Helper()
-	e := wantError[*submission.AuthError](t, err)
-	if e.Mechanism != r.mechanism {
-		t.Errorf("mechanism %q, want %q: %v", e.Mechanism, r.mechanism, err)
-	}
-	switch {
-	case r.code == 0 && e.Reply != nil:
-		t.Errorf("reply %v, want none", e.Reply)
-	case r.code != 0 && (e.Reply == nil || e.Reply.Code != r.code):
-		t.Errorf("reply %v, want %d", e.Reply, r.code)
-	}
-	if e.Temporary() != r.temporary {
-		t.Errorf("Temporary is %v: %v", e.Temporary(), err)
-	}
-	var p *submission.ProtocolError
-	if errors.As(err, &p) != r.protocol || p != nil && p.Stage != submission.StageAuth {
-		t.Errorf("ProtocolError %v, want %v", p, r.protocol)
-	}
-	if r.is != nil && !errors.Is(err, r.is) {
-		t.Errorf("%v is no %v", err, r.is)
-	}
-	if r.isNot != nil && errors.Is(err, r.isNot) {
-		t.Errorf("%v is %v", err, r.isNot)
-	}
-	for _, text := range r.text {
-		if !strings.Contains(err.Error(), text) {
-			t.Errorf("%q is not said: %v", text, err)
-		}
 	}
 }
 
@@ -325,27 +235,6 @@ func TestCredentialsRefusedLocally(t *testing.T) {
 	}
 }
 
-// scriptedSASL is a sasl.Client of a caller's.
-type scriptedSASL struct {
-	name      string
-	initial   []byte
-	startErr  error
-	responses [][]byte // by challenge
-	nextErr   error    // behind the last of responses
-
-	challenges []string
-}
-
-func (c *scriptedSASL) Start() (string, []byte, error) { return c.name, c.initial, c.startErr }
-
-func (c *scriptedSASL) Next(challenge []byte) ([]byte, error) {
-	c.challenges = append(c.challenges, string(challenge))
-	if n := len(c.challenges) - 1; n < len(c.responses) {
-		return c.responses[n], nil
-	}
-	return nil, c.nextErr
-}
-
 // provingSASL is one that proves the server too.
 type provingSASL struct {
 	scriptedSASL
@@ -353,11 +242,6 @@ type provingSASL struct {
 }
 
 func (c *provingSASL) Complete() error { return c.proof }
-
-// authWith is an Auth that returns client.
-func authWith(client sasl.Client) submission.AuthFunc {
-	return func(context.Context, submission.ServerInfo) (sasl.Client, error) { return client, nil }
-}
 
 func TestOwnMechanism(t *testing.T) {
 	tests := []struct {
@@ -946,7 +830,8 @@ func TestDigestHostile(t *testing.T) {
 // addrless is a connection that does not know its ends.
 type addrless struct{ net.Conn }
 
-func (addrless) LocalAddr() net.Addr  { return nil }
+func (addrless) LocalAddr() net.Addr { return nil }
+
 func (addrless) RemoteAddr() net.Addr { return nil }
 
 // TestConnectionWithoutAddresses has ServerInfo.Port be 0 then, and nothing is

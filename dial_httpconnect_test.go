@@ -17,44 +17,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// connectProxy is an HTTP proxy that answers one CONNECT with answer, or tunnels
-// to the fake server where answer is empty. It remembers the request.
-type connectProxy struct {
-	srv     *smtptest.Server
-	answer  string
-	request *http.Request
-}
-
-func (p *connectProxy) serve(nc net.Conn) {
-	defer nc.Close()
-	req, err := http.ReadRequest(bufio.NewReader(nc))
-	if err != nil {
-		return
-	}
-	p.request = req
-	if p.answer != "" {
-		io.WriteString(nc, p.answer)
-		io.Copy(io.Discard, nc)
-		return
-	}
-	up, err := net.Dial("tcp", p.srv.Addr())
-	if err != nil {
-		return
-	}
-	defer up.Close()
-	// The greeting goes out in one segment with the proxy's own answer.
-	greeting, err := bufio.NewReaderSize(up, 4096).ReadString('\n')
-	if err != nil {
-		return
-	}
-	io.WriteString(nc, "HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n"+greeting)
-	go func() {
-		io.Copy(up, nc)
-		up.Close()
-	}()
-	io.Copy(nc, up)
-}
-
 // through returns a Client of the fake server behind the proxy at rawURL.
 func through(t *testing.T, rawURL string, forward submission.Dialer) *submission.Client {
 	t.Helper()

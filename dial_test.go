@@ -24,51 +24,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// listen serves each connection to a loopback port with serve. When the test
-// ends the connections are closed and waited for.
-func listen(t testing.TB, serve func(net.Conn)) (addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var (
-		running sync.WaitGroup
-		mu      sync.Mutex
-		open    []net.Conn
-		over    bool
-	)
-	running.Go(func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			open = append(open, nc)
-			if over {
-				nc.Close()
-			}
-			mu.Unlock()
-			running.Go(func() {
-				defer nc.Close()
-				serve(nc)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		mu.Lock()
-		over = true
-		for _, nc := range open {
-			nc.Close()
-		}
-		mu.Unlock()
-		running.Wait()
-	})
-	return l.Addr().String()
-}
-
 func TestDialFails(t *testing.T) {
 	errNet := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}
 	noHost := &net.DNSError{Err: "no such host", Name: testHost, IsNotFound: true}
@@ -301,13 +256,6 @@ func (p *socksProxy) heard() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.said)
-}
-
-// exactly reads n octets.
-func exactly(r io.Reader, n int) []byte {
-	b := make([]byte, n)
-	io.ReadFull(r, b)
-	return b
 }
 
 func (p *socksProxy) serve(nc net.Conn) {

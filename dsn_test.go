@@ -10,49 +10,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// wantLines sends an envelope to a server that refuses everything and wants
-// exactly these MAIL and RCPT lines.
-func wantLines(t *testing.T, keywords []string, env submission.Envelope, mail string, rcpts ...string) {
-	t.Helper()
-	script := greeted(keywords...) + "C: " + mail + "\nS: 250 ok\n"
-	for i, r := range rcpts {
-		reply := "250 ok"
-		if i == len(rcpts)-1 {
-			reply = "550 no"
-		}
-		script += "C: " + r + "\nS: " + reply + "\n"
-	}
-	s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
-	defer s.Close()
-	_, err := send(s, env)
-	verdict{stage: submission.StageRcpt, code: 550}.check(t, nil, err)
-}
-
-// wantNothing sends an envelope that must be refused with nothing written.
-func wantNothing(t *testing.T, keywords []string, env submission.Envelope) error {
-	t.Helper()
-	s := openSession(t, smtptest.Play(t, greeted(keywords...)+"C: QUIT\nS: 221 bye\neof"), plainText())
-	defer s.Close()
-	res, err := send(s, env)
-	e, ok := err.(*submission.SendError)
-	if !ok || res != nil {
-		t.Fatalf("%v, %v, want a *SendError", res, err)
-	}
-	checkErrorText(t, err)
-	if e.Outcome != submission.NotSent || e.Temporary() || e.Reply != nil || e.Stage != submission.StageMail && e.Stage != submission.StageRcpt {
-		t.Errorf("%v at %v, temporary %v, reply %v", e.Outcome, e.Stage, e.Temporary(), e.Reply)
-	}
-	if !s.Usable() {
-		t.Error("it cost the session")
-	}
-	return err
-}
-
-const (
-	plainMail = "MAIL FROM:<a@test.example>"
-	plainRcpt = "RCPT TO:<b@test.example>"
-)
-
 // All 256 values of Notify, for the envelope, for a recipient, and for both.
 func TestNotify(t *testing.T) {
 	for n := range 256 {

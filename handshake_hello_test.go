@@ -12,23 +12,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// hello is the beginning of a session up to the reply to EHLO.
-const hello = "S: 220 hi\nC: EHLO client.test.example\n"
-
-// quit is the end of a session that the client ends in order.
-const quit = "\nC: QUIT\nS: 221 bye\neof"
-
-func withTLS(m submission.TLSMode) func(*submission.Options) {
-	return func(o *submission.Options) { o.TLS = m }
-}
-
-func withAuth(a submission.Auth) func(*submission.Options) {
-	return func(o *submission.Options) { o.Auth = a }
-}
-
 func withHELO(o *submission.Options) { o.HELO = true }
-
-var testPassword = submission.Password{Username: "username", Password: "password"}
 
 func TestHELO(t *testing.T) {
 	const helo = "C: HELO client.test.example\nS: 250-mail\nS: 250 SIZE 1000"

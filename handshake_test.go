@@ -16,73 +16,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// refusal is a handshake that must come to nothing, with a *ConnectError.
-type refusal struct {
-	name      string
-	options   *submission.Options // nil is plainText()
-	script    string
-	stage     submission.Stage
-	code      int // of the reply that is reported, 0 for none
-	temporary bool
-	protocol  bool   // it is a *ProtocolError that tells why
-	is        error  // found in the error
-	text      string // stands in the error's text
-}
-
-// run plays the script in every delivery.
-func (r refusal) run(t *testing.T) {
-	t.Helper()
-	t.Run(r.name, func(t *testing.T) {
-		eachDelivery(t, func(t *testing.T, delivery string) {
-			r.check(t, play(t, delivery, r.script))
-		})
-	})
-}
-
-// check makes a session over nc, which must fail.
-func (r refusal) check(t *testing.T, nc net.Conn) {
-	t.Helper()
-	o := r.options
-	if o == nil {
-		o = plainText()
-	}
-	s, err := submission.NewSession(context.Background(), nc, testHost, o)
-	if s != nil {
-		t.Error("a session beside the error")
-	}
-	r.checkError(t, err)
-}
-
-func (r refusal) checkError(t *testing.T, err error) {
-	t.Helper()
-	e := wantError[*submission.ConnectError](t, err)
-	if e.Stage != r.stage {
-		t.Errorf("stage %v, want %v: %v", e.Stage, r.stage, err)
-	}
-	switch {
-	case r.code == 0 && e.Reply != nil:
-		t.Errorf("reply %v, want none", e.Reply)
-	case r.code != 0 && (e.Reply == nil || e.Reply.Code != r.code):
-		t.Errorf("reply %v, want %d", e.Reply, r.code)
-	}
-	if e.Temporary() != r.temporary {
-		t.Errorf("Temporary is %v: %v", e.Temporary(), err)
-	}
-	var p *submission.ProtocolError
-	if errors.As(err, &p) != r.protocol {
-		t.Errorf("%T in %v: %v, want %v", p, err, p != nil, r.protocol)
-	}
-	if p != nil && p.Stage != r.stage {
-		t.Errorf("ProtocolError at %v, want %v", p.Stage, r.stage)
-	}
-	if r.is != nil && !errors.Is(err, r.is) {
-		t.Errorf("%v is no %v", err, r.is)
-	}
-	if !strings.Contains(err.Error(), r.text) {
-		t.Errorf("error %q, want %q in it", err, r.text)
-	}
-}
-
 func TestGreetingAccepted(t *testing.T) {
 	for name, greeting := range map[string]string{
 		"one line":       "S: 220 mail.test.example ESMTP ready",
@@ -366,16 +299,6 @@ func TestHandshakeCancelled(t *testing.T) {
 					}
 				})
 			})
-		}
-	}
-}
-
-// drip sends one octet of text a minute to the other end of a connection.
-func drip(nc net.Conn, text string) {
-	for i := range len(text) {
-		time.Sleep(time.Minute)
-		if _, err := io.WriteString(nc, text[i:i+1]); err != nil {
-			return
 		}
 	}
 }

@@ -1,11 +1,27 @@
 package submission_test
 
 import (
+	"bufio"
 	"context"
-	"errors"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
 	"net"
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
 
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
@@ -14,23 +30,6 @@ import (
 // testHost is the server of the scripts.
 const testHost = "mail.test.example"
 
-// deliveries are the ways in which a script's server lines can arrive.
-var deliveries = []string{"whole", "bytes", "joined"}
-
-// eachDelivery runs f as a subtest for each of deliveries.
-func eachDelivery(t *testing.T, f func(t *testing.T, delivery string)) {
-	t.Helper()
-	for _, d := range deliveries {
-		t.Run(d, func(t *testing.T) { f(t, d) })
-	}
-}
-
-// play is smtptest.Play with a script that is delivered in one of deliveries.
-func play(t testing.TB, delivery, script string) net.Conn {
-	t.Helper()
-	return smtptest.Play(t, "deliver "+delivery+"\n"+script)
-}
-
 // plainText returns options for sessions without TLS, changed by each of set.
 func plainText(set ...func(*submission.Options)) *submission.Options {
 	o := &submission.Options{TLS: submission.TLSNone, LocalName: "client.test.example"}
@@ -38,6 +37,28 @@ func plainText(set ...func(*submission.Options)) *submission.Options {
 		f(o)
 	}
 	return o
+}
+
+func withTLS(m submission.TLSMode) func(*submission.Options) {
+	return func(o *submission.Options) { o.TLS = m }
+}
+
+func withAuth(a submission.Auth) func(*submission.Options) {
+	return func(o *submission.Options) { o.Auth = a }
+}
+
+var testPassword = submission.Password{Username: "username", Password: "password"}
+
+func password(set ...func(*submission.Password)) submission.Password {
+	p := testPassword
+	for _, f := range set {
+		f(&p)
+	}
+	return p
+}
+
+func mechanisms(names ...string) func(*submission.Password) {
+	return func(p *submission.Password) { p.Mechanisms = names }
 }
 
 // openSession makes a session over nc and fails the test when there is none.
@@ -50,34 +71,138 @@ func openSession(t testing.TB, nc net.Conn, o *submission.Options) *submission.S
 	return s
 }
 
-// wantError returns the T in err's tree and fails the test when there is none.
-func wantError[T error](t testing.TB, err error) T {
+// scriptedClient returns a Client whose connections play the scripts in turn.
+func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...string) *submission.Client {
 	t.Helper()
-	var want T
-	if !errors.As(err, &want) {
-		t.Fatalf("error %v (%T), want a %T", err, err, want)
+	var dialed atomic.Int32
+	var peers []net.Conn
+	for _, script := range scripts {
+		peers = append(peers, smtptest.Play(t, script))
 	}
-	checkErrorText(t, err)
-	return want
+	o := plainText()
+	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
+		n := int(dialed.Add(1))
+		if n > len(scripts) {
+			return nil, fmt.Errorf("dial number %d was not expected", n)
+		}
+		return peers[n-1], nil
+	})
+	if set != nil {
+		set(o)
+	}
+	c, err := submission.New(testHost, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		if n := int(dialed.Load()); n != len(scripts) {
+			t.Errorf("%d connections, want %d", n, len(scripts))
+		}
+	})
+	return c
 }
 
-// checkErrorText checks what holds for the text of every error: one line,
-// printable, and the package named once.
-func checkErrorText(t testing.TB, err error) {
+// pipedClient returns a Client of srv over in-memory connections.
+func pipedClient(t *testing.T, srv *smtptest.Server, pool submission.PoolOptions) *submission.Client {
 	t.Helper()
-	text := err.Error()
-	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		t.Errorf("error text with control characters: %q", text)
+	o := plainText()
+	o.Pool = pool
+	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+	c, err := submission.New(testHost, o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if strings.Count(text, "submission: ") != 1 || !strings.HasPrefix(text, "submission: ") {
-		t.Errorf("error text %q, want one %q in front", text, "submission: ")
-	}
+	return c
 }
 
-// isTemporary asks err whether trying later may help.
-func isTemporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
+func poolSend(c *submission.Client) error {
+	_, err := c.Send(context.Background(), poolEnvelope, strings.NewReader("Subject: pool\n\ntext\n"))
+	return err
+}
+
+// serve starts a server that is closed with the test.
+func serve(t testing.TB, c *smtptest.Config) *smtptest.Server {
+	srv := smtptest.NewServer(c)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// holdingServer is a server whose messages wait for release.
+func holdingServer(release <-chan struct{}) *smtptest.Server {
+	return smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "MESSAGE" {
+			<-release
+		}
+		return nil
+	}})
+}
+
+// mechanismServer is a fake server with one account, user and "right-password".
+func mechanismServer(t *testing.T, version uint16, mechanisms ...string) (*smtptest.Server, *submission.Options) {
+	t.Helper()
+	srv := smtptest.NewServer(&smtptest.Config{
+		Accounts:   map[string]string{"user": "right-password"},
+		Mechanisms: mechanisms,
+		TLSConfig:  &tls.Config{MaxVersion: version},
+	})
+	t.Cleanup(srv.Close)
+	return srv, &submission.Options{TLSConfig: srv.ClientTLSConfig()}
+}
+
+// login opens a session with auth and returns the mechanism that was used.
+func login(t *testing.T, srv *smtptest.Server, o *submission.Options, auth submission.Auth) (used string, err error) {
+	t.Helper()
+	options := *o
+	options.Auth = auth
+	options.Trace = &submission.Trace{Sent: func(line string) {
+		if name, ok := strings.CutPrefix(line, "AUTH "); ok {
+			used, _, _ = strings.Cut(name, " ")
+		}
+		if strings.Contains(line, "right") || strings.Contains(line, "wrong") {
+			t.Errorf("the trace shows %q", line)
+		}
+	}}
+	c, err := submission.New(srv.Addr(), &options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Ping(context.Background())
+	return used, err
+}
+
+// scriptedSASL is a sasl.Client of a caller's.
+type scriptedSASL struct {
+	name      string
+	initial   []byte
+	startErr  error
+	responses [][]byte // by challenge
+	nextErr   error    // behind the last of responses
+
+	challenges []string
+}
+
+func (c *scriptedSASL) Start() (string, []byte, error) { return c.name, c.initial, c.startErr }
+
+func (c *scriptedSASL) Next(challenge []byte) ([]byte, error) {
+	c.challenges = append(c.challenges, string(challenge))
+	if n := len(c.challenges) - 1; n < len(c.responses) {
+		return c.responses[n], nil
+	}
+	return nil, c.nextErr
+}
+
+// authWith is an Auth that returns client.
+func authWith(client sasl.Client) submission.AuthFunc {
+	return func(context.Context, submission.ServerInfo) (sasl.Client, error) { return client, nil }
+}
+
+// dialFunc is a function that is a Dialer.
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (f dialFunc) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return f(ctx, network, addr)
 }
 
 // addrConn is a connection that claims to be between other addresses.
@@ -86,7 +211,8 @@ type addrConn struct {
 	local, remote net.Addr
 }
 
-func (c addrConn) LocalAddr() net.Addr  { return c.local }
+func (c addrConn) LocalAddr() net.Addr { return c.local }
+
 func (c addrConn) RemoteAddr() net.Addr { return c.remote }
 
 // between returns nc with TCP addresses, "ip:port" each.
@@ -99,12 +225,187 @@ func away(nc net.Conn) net.Conn { return between(nc, "192.0.2.1:40000", "192.0.2
 
 type tcpAddr string
 
-func (tcpAddr) Network() string  { return "tcp" }
+func (tcpAddr) Network() string { return "tcp" }
+
 func (a tcpAddr) String() string { return string(a) }
 
-// dialFunc is a function that is a Dialer.
-type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+// listen serves each connection to a loopback port with serve. When the test
+// ends the connections are closed and waited for.
+func listen(t testing.TB, serve func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		running sync.WaitGroup
+		mu      sync.Mutex
+		open    []net.Conn
+		over    bool
+	)
+	running.Go(func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, nc)
+			if over {
+				nc.Close()
+			}
+			mu.Unlock()
+			running.Go(func() {
+				defer nc.Close()
+				serve(nc)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		over = true
+		for _, nc := range open {
+			nc.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
 
-func (f dialFunc) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return f(ctx, network, addr)
+// exactly reads n octets.
+func exactly(r io.Reader, n int) []byte {
+	b := make([]byte, n)
+	io.ReadFull(r, b)
+	return b
+}
+
+// drip sends one octet of text a minute to the other end of a connection.
+func drip(nc net.Conn, text string) {
+	for i := range len(text) {
+		time.Sleep(time.Minute)
+		if _, err := io.WriteString(nc, text[i:i+1]); err != nil {
+			return
+		}
+	}
+}
+
+// talk obeys commands up to QUIT, or up to STARTTLS, where it returns true.
+func talk(nc net.Conn, greet bool) bool {
+	if greet {
+		io.WriteString(nc, "220 hi\r\n")
+	}
+	in := bufio.NewReader(nc)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
+		case "EHLO":
+			io.WriteString(nc, "250-mail\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
+		case "STARTTLS":
+			io.WriteString(nc, "220 go\r\n")
+			return true
+		case "AUTH":
+			io.WriteString(nc, "235 ok\r\n")
+		case "QUIT":
+			io.WriteString(nc, "221 bye\r\n")
+			return false
+		default:
+			io.WriteString(nc, "250 ok\r\n")
+		}
+	}
+}
+
+// connectProxy is an HTTP proxy that answers one CONNECT with answer, or tunnels
+// to the fake server where answer is empty. It remembers the request.
+type connectProxy struct {
+	srv     *smtptest.Server
+	answer  string
+	request *http.Request
+}
+
+func (p *connectProxy) serve(nc net.Conn) {
+	defer nc.Close()
+	req, err := http.ReadRequest(bufio.NewReader(nc))
+	if err != nil {
+		return
+	}
+	p.request = req
+	if p.answer != "" {
+		io.WriteString(nc, p.answer)
+		io.Copy(io.Discard, nc)
+		return
+	}
+	up, err := net.Dial("tcp", p.srv.Addr())
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	// The greeting goes out in one segment with the proxy's own answer.
+	greeting, err := bufio.NewReaderSize(up, 4096).ReadString('\n')
+	if err != nil {
+		return
+	}
+	io.WriteString(nc, "HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n"+greeting)
+	go func() {
+		io.Copy(up, nc)
+		up.Close()
+	}()
+	io.Copy(nc, up)
+}
+
+// socketPair returns the two ends of a TCP connection.
+func socketPair(t *testing.T) (left, right net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if left, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if right, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { left.Close(); right.Close() })
+	return left, right
+}
+
+// selfSigned makes a certificate that nobody vouches for.
+func selfSigned() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// tlsOver makes a TLS connection of the caller's.
+func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
+	cfg = cfg.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = testHost
+	}
+	return tls.Client(nc, cfg)
+}
+
+// serverPin is the pin of the server's certificate.
+func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
+	t.Helper()
+	other := smtptest.Fault{}.Wrap(srv.Pipe())
+	defer other.Close()
+	nc := tlsOver(other, srv.ClientTLSConfig())
+	if err := nc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(nc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
 }

@@ -12,40 +12,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// mechanismServer is a fake server with one account, user and "right-password".
-func mechanismServer(t *testing.T, version uint16, mechanisms ...string) (*smtptest.Server, *submission.Options) {
-	t.Helper()
-	srv := smtptest.NewServer(&smtptest.Config{
-		Accounts:   map[string]string{"user": "right-password"},
-		Mechanisms: mechanisms,
-		TLSConfig:  &tls.Config{MaxVersion: version},
-	})
-	t.Cleanup(srv.Close)
-	return srv, &submission.Options{TLSConfig: srv.ClientTLSConfig()}
-}
-
-// login opens a session with auth and returns the mechanism that was used.
-func login(t *testing.T, srv *smtptest.Server, o *submission.Options, auth submission.Auth) (used string, err error) {
-	t.Helper()
-	options := *o
-	options.Auth = auth
-	options.Trace = &submission.Trace{Sent: func(line string) {
-		if name, ok := strings.CutPrefix(line, "AUTH "); ok {
-			used, _, _ = strings.Cut(name, " ")
-		}
-		if strings.Contains(line, "right") || strings.Contains(line, "wrong") {
-			t.Errorf("the trace shows %q", line)
-		}
-	}}
-	c, err := submission.New(srv.Addr(), &options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	err = c.Ping(context.Background())
-	return used, err
-}
-
 var everyPassword = []string{
 	"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1",
 	"PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "NTLM",

@@ -10,9 +10,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// repeat makes long names readable.
-func repeat(s string, n int) string { return strings.Repeat(s, n) }
-
 // domainOf returns a domain of n octets.
 func domainOf(n int) string {
 	var b strings.Builder

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,85 +16,6 @@ import (
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
 )
-
-const poolGreeting = `
-	S: 220 mail.test.example
-	C: EHLO client.test.example
-	S: 250-mail.test.example
-	S: 250 PIPELINING
-`
-
-const poolMessage = `
-	C: MAIL FROM:<a@test.example>
-	C: RCPT TO:<b@test.example>
-	C: DATA
-	S: 250 ok
-	S: 250 ok
-	S: 354 go
-	C: Subject: pool
-	C:
-	C: text
-	C: .
-	S: 250 taken
-`
-
-var poolEnvelope = submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}
-
-func poolSend(c *submission.Client) error {
-	_, err := c.Send(context.Background(), poolEnvelope, strings.NewReader("Subject: pool\n\ntext\n"))
-	return err
-}
-
-// scriptedClient returns a Client whose connections play the scripts in turn.
-func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...string) *submission.Client {
-	t.Helper()
-	var dialed atomic.Int32
-	var peers []net.Conn
-	for _, script := range scripts {
-		peers = append(peers, smtptest.Play(t, script))
-	}
-	o := plainText()
-	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
-		n := int(dialed.Add(1))
-		if n > len(scripts) {
-			return nil, fmt.Errorf("dial number %d was not expected", n)
-		}
-		return peers[n-1], nil
-	})
-	if set != nil {
-		set(o)
-	}
-	c, err := submission.New(testHost, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Close()
-		if n := int(dialed.Load()); n != len(scripts) {
-			t.Errorf("%d connections, want %d", n, len(scripts))
-		}
-	})
-	return c
-}
-
-// pipedClient returns a Client of srv over in-memory connections.
-func pipedClient(t *testing.T, srv *smtptest.Server, pool submission.PoolOptions) *submission.Client {
-	t.Helper()
-	o := plainText()
-	o.Pool = pool
-	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
-	c, err := submission.New(testHost, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-const poolQuit = `
-	C: QUIT
-	S: 221 bye
-	eof
-`
 
 // A session that the server ended while it idled is replaced, whether it said
 // 421 first or not, and the message is sent once.
@@ -172,24 +92,6 @@ func TestPoolSeesSocketClosed(t *testing.T) {
 			t.Error("no new session")
 		})
 	}
-}
-
-// socketPair returns the two ends of a TCP connection.
-func socketPair(t *testing.T) (left, right net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if left, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if right, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { left.Close(); right.Close() })
-	return left, right
 }
 
 // What may have been accepted, what took too long, and a refusal of the content are
@@ -360,16 +262,6 @@ func TestPoolDialFails(t *testing.T) {
 		}
 		c.Close()
 	})
-}
-
-// holdingServer is a server whose messages wait for release.
-func holdingServer(release <-chan struct{}) *smtptest.Server {
-	return smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
-		if c.Verb == "MESSAGE" {
-			<-release
-		}
-		return nil
-	}})
 }
 
 func TestPoolWaiterGivesUp(t *testing.T) {

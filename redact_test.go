@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,67 +20,6 @@ import (
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
 )
-
-// The secret of these tests: long enough to be found nowhere by chance, and with
-// octets that base64 turns into + and /.
-const (
-	secretUser = "alice@test.example"
-	secretWord = "Zq?>x~Geheim-9~~>?"
-)
-
-// secretForms are the ways in which secretWord could show: as it is, in hex, and
-// as the middle of any base64 text, wherever in it the secret begins.
-var secretForms = makeSecretForms(secretWord)
-
-func makeSecretForms(secret string) map[string]string {
-	h := hex.EncodeToString([]byte(secret))
-	forms := map[string]string{"plain": secret, "quoted": strings.Trim(fmt.Sprintf("%q", secret), `"`), "hex": h, "upper hex": strings.ToUpper(h)}
-	for name, enc := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
-		for shift := range 3 {
-			text := enc.EncodeToString([]byte("xx"[:shift] + secret))
-			head := (shift*8 + 5) / 6 // characters that the octets in front take part in
-			tail := 0
-			if (shift+len(secret))%3 != 0 {
-				tail = 1 // a character that octets behind would take part in
-			}
-			forms[fmt.Sprint(name, " at ", shift)] = text[head : len(text)-tail]
-		}
-	}
-	return forms
-}
-
-// wantNoSecret checks that text holds no form of secretWord.
-func wantNoSecret(t *testing.T, where, text string) {
-	t.Helper()
-	for form, s := range secretForms {
-		if strings.Contains(text, s) {
-			t.Errorf("%s shows the secret (%s): %q", where, form, text)
-			return
-		}
-	}
-}
-
-// renderings are v in every way that fmt, slog and the encoders have.
-func renderings(v any) map[string]string {
-	out := map[string]string{"Sprint": fmt.Sprint(v)}
-	for _, verb := range "vsqxdf" {
-		for _, flag := range []string{"", "+", "#"} {
-			format := "%" + flag + string(verb)
-			out[format] = fmt.Sprintf(format, v)
-		}
-	}
-	var text, js bytes.Buffer
-	slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-	slog.New(slog.NewJSONHandler(&js, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-	out["slog text"], out["slog JSON"] = text.String(), js.String()
-	if b, err := json.Marshal(v); err == nil {
-		out["JSON"] = string(b)
-	}
-	if b, err := xml.Marshal(v); err == nil {
-		out["XML"] = string(b)
-	}
-	return out
-}
 
 func TestOptionsHideSecrets(t *testing.T) {
 	p := submission.Password{Username: secretUser, Password: secretWord, Identity: "admin", Realm: "r", Domain: "d"}
@@ -152,9 +90,11 @@ func (b both) Enabled(context.Context, slog.Level) bool { return true }
 func (b both) Handle(ctx context.Context, r slog.Record) error {
 	return errors.Join(b[0].Handle(ctx, r.Clone()), b[1].Handle(ctx, r.Clone()))
 }
+
 func (b both) WithAttrs(a []slog.Attr) slog.Handler {
 	return both{b[0].WithAttrs(a), b[1].WithAttrs(a)}
 }
+
 func (b both) WithGroup(name string) slog.Handler {
 	return both{b[0].WithGroup(name), b[1].WithGroup(name)}
 }

@@ -1,7 +1,6 @@
 package submission_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,80 +17,6 @@ import (
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
 )
-
-// tap is a connection that keeps what is written to it.
-type tap struct {
-	net.Conn
-	mu    sync.Mutex
-	wrote []byte
-}
-
-func (c *tap) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wrote = append(c.wrote, p[:n]...)
-	return n, err
-}
-
-func (c *tap) written() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return bytes.Clone(c.wrote)
-}
-
-// wantOnlyTLS checks that what was written, behind the STARTTLS command if there
-// is one, is nothing but records of TLS.
-func wantOnlyTLS(t *testing.T, wrote []byte) {
-	t.Helper()
-	if rest := inClear(wrote); len(rest) > 0 {
-		t.Errorf("octets in clear: %q", rest)
-	}
-}
-
-// inClear returns what was written from the first octet on that is not TLS.
-func inClear(wrote []byte) []byte {
-	if _, behind, ok := bytes.Cut(wrote, []byte("STARTTLS\r\n")); ok {
-		wrote = behind
-	}
-	for len(wrote) > 0 {
-		if len(wrote) < 5 || wrote[0] < 20 || wrote[0] > 23 || wrote[1] != 3 {
-			return wrote
-		}
-		n := 5 + int(wrote[3])<<8 + int(wrote[4])
-		wrote = wrote[min(n, len(wrote)):]
-	}
-	return nil
-}
-
-// serve starts a server that is closed with the test.
-func serve(t testing.TB, c *smtptest.Config) *smtptest.Server {
-	srv := smtptest.NewServer(c)
-	t.Cleanup(srv.Close)
-	return srv
-}
-
-// commands are the command lines of the transcript, with where TLS began.
-func commands(srv *smtptest.Server) []string {
-	var lines []string
-	for _, line := range srv.Transcript() {
-		if c, ok := strings.CutPrefix(line, "C: "); ok {
-			lines = append(lines, c)
-		} else if strings.HasPrefix(line, "-- TLS") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-func wantCommands(t *testing.T, srv *smtptest.Server, want ...string) {
-	t.Helper()
-	if got := commands(srv); !slices.Equal(got, want) {
-		t.Errorf("the client said %q, want %q", got, want)
-	}
-}
-
-const ehlo = "EHLO client.test.example"
 
 // TestModesAndPorts has each mode meet each kind of server on each port.
 func TestModesAndPorts(t *testing.T) {
@@ -305,8 +229,6 @@ func TestWrongPortHints(t *testing.T) {
 		}
 	})
 }
-
-const offersTLS = hello + "S: 250-mail\nS: 250-SIZE 1000\nS: 250 STARTTLS\nC: STARTTLS\n"
 
 func TestStartTLSRefused(t *testing.T) {
 	tests := []refusal{

@@ -3,7 +3,6 @@ package submission_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -248,23 +247,6 @@ func (m rcptMix) checkCauses(t *testing.T, err error) {
 	if g, w := strings.Join(got, "; "), strings.Join(want, "; "); g != w {
 		t.Errorf("causes are %s, want %s", g, w)
 	}
-}
-
-// addressErrors lists every *AddressError in err's tree.
-func addressErrors(err error) []*submission.AddressError {
-	switch e := err.(type) {
-	case nil:
-		return nil
-	case *submission.AddressError:
-		return []*submission.AddressError{e}
-	case interface{ Unwrap() []error }:
-		var list []*submission.AddressError
-		for _, inner := range e.Unwrap() {
-			list = append(list, addressErrors(inner)...)
-		}
-		return list
-	}
-	return addressErrors(errors.Unwrap(err))
 }
 
 // TestRecipientMix goes through the codes a server may answer RCPT with, in

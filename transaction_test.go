@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,191 +18,6 @@ import (
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
 )
-
-// greeted is the script of a handshake with a server that offers keywords.
-func greeted(keywords ...string) string {
-	lines := append([]string{testHost}, keywords...)
-	last := len(lines) - 1
-	for i, line := range lines[:last] {
-		lines[i] = "S: 250-" + line
-	}
-	lines[last] = "S: 250 " + lines[last]
-	return "S: 220 hi\nC: EHLO client.test.example\n" + strings.Join(lines, "\n") + "\n"
-}
-
-// A simple message, what it looks like as a script, and its envelope.
-const (
-	memo     = "Subject: memo\n\ntext\n"
-	memoData = "C: Subject: memo\nC:\nC: text\nC: .\n"
-	memoBDAT = "C: BDAT 23 LAST\nC: Subject: memo\nC:\nC: text\n"
-)
-
-func memoTo(addrs ...string) submission.Envelope {
-	return submission.Envelope{From: "a@test.example", To: submission.To(addrs...)}
-}
-
-// flightOK is a whole good transaction with one recipient, b@test.example, in
-// one flight, as far as a server allows that offers PIPELINING.
-const flightOK = `
-	C: MAIL FROM:<a@test.example>
-	C: RCPT TO:<b@test.example>
-	C: DATA
-	S: 250 ok
-	S: 250 ok
-	S: 354 go
-` + memoData + "S: 250 taken\n"
-
-// stepsOK is the same in lockstep.
-const stepsOK = `
-	C: MAIL FROM:<a@test.example>
-	S: 250 ok
-	C: RCPT TO:<b@test.example>
-	S: 250 ok
-	C: DATA
-	S: 354 go
-` + memoData + "S: 250 taken\n"
-
-// verdict is what a send must come to.
-type verdict struct {
-	sent      bool // no error at all
-	outcome   submission.Outcome
-	stage     submission.Stage
-	temporary bool
-	code      int // of SendError.Reply, 0 when it must be nil
-	status    []submission.RecipientStatus
-	codes     []int // of the recipients' replies; nil: not looked at
-	is        error // found in the error
-	protocol  bool  // a *ProtocolError is in the error
-}
-
-// check holds what Send returned against the verdict, and against what is true
-// of every SendError.
-func (v verdict) check(t testing.TB, res *submission.Result, err error) {
-	t.Helper()
-	if v.sent {
-		if err != nil || res == nil {
-			t.Fatalf("result %v, error %v, want success", res, err)
-		}
-		v.checkRecipients(t, res.Recipients)
-		return
-	}
-	if err == nil {
-		t.Fatalf("success, want %v at %v", v.outcome, v.stage)
-	}
-	e, ok := err.(*submission.SendError)
-	if !ok {
-		t.Fatalf("error is a %T, want *SendError: %v", err, err)
-	}
-	checkErrorText(t, err)
-	if e.Outcome != v.outcome || e.Stage != v.stage {
-		t.Errorf("%v at %v, want %v at %v: %v", e.Outcome, e.Stage, v.outcome, v.stage, err)
-	}
-	if e.Temporary() != v.temporary {
-		t.Errorf("Temporary is %v: %v", e.Temporary(), err)
-	}
-	switch {
-	case v.code == 0 && e.Reply != nil:
-		t.Errorf("reply %v, want none", e.Reply)
-	case v.code != 0 && (e.Reply == nil || e.Reply.Code != v.code):
-		t.Errorf("reply %v, want %d", e.Reply, v.code)
-	}
-	if (res != nil) != (v.outcome == submission.PartlySent) {
-		t.Errorf("result %v beside %v", res, e.Outcome)
-	}
-	if v.is != nil && !errors.Is(err, v.is) {
-		t.Errorf("%v is not found in: %v", v.is, err)
-	}
-	var p *submission.ProtocolError
-	if errors.As(err, &p) != v.protocol {
-		t.Errorf("ProtocolError found: %v: %v", p != nil, err)
-	}
-	if e.Outcome == submission.Unknown && (e.Stage != submission.StageFinal || e.Temporary()) {
-		t.Errorf("Unknown at %v, temporary %v", e.Stage, e.Temporary())
-	}
-	v.checkRecipients(t, e.Recipients)
-	if t.Failed() {
-		t.FailNow()
-	}
-}
-
-func (v verdict) checkRecipients(t testing.TB, list []submission.RecipientResult) {
-	t.Helper()
-	var status []submission.RecipientStatus
-	var codes []int
-	for _, r := range list {
-		status = append(status, r.Status)
-		codes = append(codes, r.Reply.Code)
-	}
-	if v.status != nil && !slices.Equal(status, v.status) {
-		t.Errorf("recipients are %v, want %v", status, v.status)
-	}
-	if v.codes != nil && !slices.Equal(codes, v.codes) {
-		t.Errorf("replies to RCPT are %v, want %v", codes, v.codes)
-	}
-}
-
-// send sends memo.
-func send(s *submission.Session, env submission.Envelope) (*submission.Result, error) {
-	return s.Send(context.Background(), env, strings.NewReader(memo))
-}
-
-// mustSend sends memo and wants it accepted.
-func mustSend(t testing.TB, s *submission.Session, env submission.Envelope) *submission.Result {
-	t.Helper()
-	res, err := send(s, env)
-	if err != nil {
-		t.Fatalf("Send: %v", err)
-	}
-	return res
-}
-
-// mustBeOver checks that a session is closed and refuses to be used.
-func mustBeOver(t testing.TB, s *submission.Session) {
-	t.Helper()
-	if s.Usable() {
-		t.Error("the session counts as usable")
-	}
-	if _, err := send(s, memoTo("b@test.example")); !errors.Is(err, submission.ErrClosed) {
-		t.Errorf("the next Send gives %v, want ErrClosed", err)
-	}
-	if err := s.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
-}
-
-// recorder keeps what is written to a connection.
-type recorder struct {
-	net.Conn
-	mu  sync.Mutex
-	out []byte
-}
-
-func record(nc net.Conn) *recorder { return &recorder{Conn: nc} }
-
-func (r *recorder) Write(p []byte) (int, error) {
-	n, err := r.Conn.Write(p)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.out = append(r.out, p[:n]...)
-	return n, err
-}
-
-// InputWaiting lets the connection below say whether the client has something to
-// read.
-func (r *recorder) InputWaiting() (waiting, known bool) {
-	if nc, ok := r.Conn.(interface {
-		InputWaiting() (waiting, known bool)
-	}); ok {
-		return nc.InputWaiting()
-	}
-	return false, false
-}
-
-func (r *recorder) written() []byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return bytes.Clone(r.out)
-}
 
 // sources are message sources that fail, by what they give before they do.
 func failingSources(cause error) map[string]func() io.Reader {
@@ -233,22 +47,6 @@ func failingSources(cause error) map[string]func() io.Reader {
 	}
 }
 
-// failing gives text and then an error, in one call or in two.
-type failing struct {
-	text     string
-	err      error
-	together bool
-}
-
-func (f *failing) Read(p []byte) (int, error) {
-	n := copy(p, f.text)
-	f.text = f.text[n:]
-	if f.text == "" && (n == 0 || f.together) {
-		return n, f.err
-	}
-	return n, nil
-}
-
 // stuck gives nothing and no error.
 type stuck struct{}
 
@@ -259,12 +57,6 @@ var carriers = map[string][]string{
 	"DATA in lockstep": {},
 	"DATA":             {"PIPELINING"},
 	"BDAT":             {"PIPELINING", "CHUNKING"},
-}
-
-// endMarks counts what could end a message in what a client wrote: a dot line,
-// or a last chunk.
-func endMarks(out []byte) int {
-	return bytes.Count(out, []byte("\r\n.\r\n")) + bytes.Count(out, []byte(" LAST\r\n"))
 }
 
 // Whatever way a message source fails, the server must not see an end of the

@@ -84,7 +84,8 @@ func (r rawLook) Read(f func(fd uintptr) bool) error {
 	return nil
 }
 
-func (rawLook) Control(func(uintptr)) error    { return errors.ErrUnsupported }
+func (rawLook) Control(func(uintptr)) error { return errors.ErrUnsupported }
+
 func (rawLook) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 
 // earlyWord is what a server says before it has the whole message.

@@ -1,7 +1,6 @@
 package submission_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -17,7 +16,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,34 +132,6 @@ func (p *peer) serve(raw net.Conn) {
 		talk(secured, false)
 	}
 	io.Copy(io.Discard, raw)
-}
-
-// talk obeys commands up to QUIT, or up to STARTTLS, where it returns true.
-func talk(nc net.Conn, greet bool) bool {
-	if greet {
-		io.WriteString(nc, "220 hi\r\n")
-	}
-	in := bufio.NewReader(nc)
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return false
-		}
-		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
-		case "EHLO":
-			io.WriteString(nc, "250-mail\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
-		case "STARTTLS":
-			io.WriteString(nc, "220 go\r\n")
-			return true
-		case "AUTH":
-			io.WriteString(nc, "235 ok\r\n")
-		case "QUIT":
-			io.WriteString(nc, "221 bye\r\n")
-			return false
-		default:
-			io.WriteString(nc, "250 ok\r\n")
-		}
-	}
 }
 
 // dialer dials the peer, whatever it is asked for, and keeps what the client
@@ -587,15 +557,6 @@ func TestTLSConfigStaysTheCallers(t *testing.T) {
 	}
 }
 
-// tlsOver makes a TLS connection of the caller's.
-func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
-	cfg = cfg.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName = testHost
-	}
-	return tls.Client(nc, cfg)
-}
-
 // TestAdoptedTLS has NewSession take a TLS connection that the caller made.
 func TestAdoptedTLS(t *testing.T) {
 	accounts := map[string]string{"username": "password"}
@@ -663,27 +624,6 @@ func TestAdoptedTLS(t *testing.T) {
 			})
 		}
 	}
-}
-
-// wantSaid is wantCommands without a word on when TLS began.
-func wantSaid(t *testing.T, srv *smtptest.Server, want ...string) {
-	t.Helper()
-	got := slices.DeleteFunc(commands(srv), func(line string) bool { return strings.HasPrefix(line, "-- TLS") })
-	if !slices.Equal(got, want) {
-		t.Errorf("the client said %q, want %q", got, want)
-	}
-}
-
-// serverPin is the pin of the server's certificate.
-func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
-	t.Helper()
-	other := smtptest.Fault{}.Wrap(srv.Pipe())
-	defer other.Close()
-	nc := tlsOver(other, srv.ClientTLSConfig())
-	if err := nc.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	return sha256.Sum256(nc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
 }
 
 // TestAdoptedTLSStalls hands over a TLS connection whose handshake has yet to
@@ -758,8 +698,10 @@ func TestTLSClient(t *testing.T) {
 // deadlineless is a TLS stack's connection that keeps deadlines to itself.
 type deadlineless struct{ net.Conn }
 
-func (deadlineless) SetDeadline(time.Time) error      { return nil }
-func (deadlineless) SetReadDeadline(time.Time) error  { return nil }
+func (deadlineless) SetDeadline(time.Time) error { return nil }
+
+func (deadlineless) SetReadDeadline(time.Time) error { return nil }
+
 func (deadlineless) SetWriteDeadline(time.Time) error { return nil }
 
 // TestTLSClientOutlivesItsTime has the time of the handshake pass: it must not

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,246 +17,6 @@ import (
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
 )
-
-// way is one of the ways to run a transaction with two recipients.
-type way struct{ pipelined, chunked, partial bool }
-
-func ways() []way {
-	var list []way
-	for bits := range 8 {
-		list = append(list, way{bits&1 != 0, bits&2 != 0, bits&4 != 0})
-	}
-	return list
-}
-
-func (w way) String() string {
-	name := "lockstep"
-	if w.pipelined {
-		name = "pipelined"
-	}
-	if w.chunked {
-		name += ", BDAT"
-	} else {
-		name += ", DATA"
-	}
-	if w.partial {
-		name += ", partial"
-	}
-	return name
-}
-
-func (w way) greeting() string {
-	var keywords []string
-	if w.pipelined {
-		keywords = append(keywords, "PIPELINING")
-	}
-	if w.chunked {
-		keywords = append(keywords, "CHUNKING")
-	}
-	return greeted(keywords...)
-}
-
-func (w way) envelope() submission.Envelope {
-	env := memoTo("b@test.example", "c@test.example")
-	env.Partial = w.partial
-	return env
-}
-
-// The steps of a transaction at which something may go wrong.
-const (
-	atMail = iota
-	atRcpt1
-	atRcpt2
-	atData
-	atFinal
-)
-
-var stageAt = []submission.Stage{submission.StageMail, submission.StageRcpt, submission.StageRcpt, submission.StageData, submission.StageFinal}
-
-// limitAt is how long the client waits at each step (RFC 5321, 4.5.3.2).
-var limitAt = []time.Duration{5 * time.Minute, 5 * time.Minute, 5 * time.Minute, 2 * time.Minute, 10 * time.Minute}
-
-// steps are the commands of the transaction, less RSET.
-func (w way) steps() []string {
-	list := []string{"MAIL FROM:<a@test.example>", "RCPT TO:<b@test.example>", "RCPT TO:<c@test.example>"}
-	if !w.chunked {
-		list = append(list, "DATA")
-	}
-	return list
-}
-
-// flightOf returns the first and the last step that are sent with step at.
-func (w way) flightOf(at int) (first, last int) {
-	switch {
-	case !w.pipelined || at == atFinal:
-		return at, at
-	case w.chunked:
-		return atMail, atRcpt2
-	case w.partial:
-		return atMail, atData
-	case at == atData:
-		return atData, atData
-	}
-	return atMail, atRcpt2
-}
-
-// until is the script up to the replies of step at, which follow it.
-func (w way) until(at int) string {
-	var b strings.Builder
-	steps := w.steps()
-	for next := 0; next < len(steps); {
-		first, last := w.flightOf(next)
-		if first > at {
-			break
-		}
-		for _, command := range steps[first : last+1] {
-			b.WriteString("C: " + command + "\n")
-		}
-		for n := first; n <= last && n < at; n++ {
-			b.WriteString("S: " + w.good(n) + "\n")
-		}
-		next = last + 1
-	}
-	if at == atFinal {
-		b.WriteString(w.message())
-	}
-	return b.String()
-}
-
-func (w way) good(at int) string {
-	if at == atData {
-		return "354 go"
-	}
-	return "250 ok"
-}
-
-func (w way) message() string {
-	if w.chunked {
-		return memoBDAT
-	}
-	return memoData
-}
-
-// again is a good transaction on the same session, behind RSET where the first
-// left something behind.
-func (w way) again(dirty bool) string {
-	steps := []string{"MAIL FROM:<a@test.example>", "RCPT TO:<b@test.example>"}
-	if dirty {
-		steps = append([]string{"RSET"}, steps...)
-	}
-	b := w.message() + "S: 250 taken\nC: QUIT\nS: 221 bye\neof"
-	if !w.chunked {
-		b = "S: 354 go\n" + b
-	}
-	data := ""
-	if !w.chunked {
-		data = "C: DATA\n"
-	}
-	if !w.pipelined {
-		return "C: " + strings.Join(steps, "\nS: 250 ok\nC: ") + "\nS: 250 ok\n" + data + b
-	}
-	return "C: " + strings.Join(steps, "\nC: ") + "\n" + data + strings.Repeat("S: 250 ok\n", len(steps)) + b
-}
-
-// fault is what happens instead of a good reply.
-type fault struct {
-	name, script string
-	kind         faultKind
-	is           error // found in the error where the kind is a loss
-}
-
-type faultKind int
-
-const (
-	lossKind faultKind = iota
-	stallKind
-	cancelKind
-	rubbishKind
-	extraKind // a good reply with another behind it
-	wrongKind // a reply of a class that makes no sense at the step
-	closingKind
-)
-
-func faults() []fault {
-	return []fault{
-		{"hang-up", "close", lossKind, io.EOF},
-		{"reset", "reset", lossKind, syscall.ECONNRESET},
-		{"half a reply", "S> 25\nclose", lossKind, io.ErrUnexpectedEOF},
-		{"half a line", "S> 250 o\nclose", lossKind, io.ErrUnexpectedEOF},
-		{"a reply without its last line", "S: 250-ok\nclose", lossKind, io.ErrUnexpectedEOF},
-		{"reset within a reply", "S: 250-ok\nreset", lossKind, syscall.ECONNRESET},
-		{"silence", "stall", stallKind, os.ErrDeadlineExceeded},
-		{"silence within a reply", "S> 250-ok\nstall", stallKind, os.ErrDeadlineExceeded},
-		{"cancel", "stall", cancelKind, context.Canceled},
-		{"cancel within a reply", "S> 2\nstall", cancelKind, context.Canceled},
-		{"rubbish", "S: what?", rubbishKind, nil},
-		{"an empty line", `S> \r\n`, rubbishKind, nil},
-		{"a code of four digits", "S: 2500 ok", rubbishKind, nil},
-		{"a code of the first class", "S: 150 ok", rubbishKind, nil},
-		{"a code of the sixth class", "S: 650 ok", rubbishKind, nil},
-		{"a second digit of 6", "S: 260 ok", rubbishKind, nil},
-		{"a bare LF", `S> 250 ok\n`, rubbishKind, nil},
-		{"a bare CR", `S> 250 o\rk\r\n`, rubbishKind, nil},
-		{"two codes", `S> 250-ok\r\n251 ok\r\n`, rubbishKind, nil},
-		{"a NUL in front", `S> \x00250 ok\r\n`, rubbishKind, nil},
-		{"TLS", `S> \x16\x03\x01\x02\x00`, rubbishKind, nil},
-		{"one reply too many", "extra", extraKind, nil},
-		{"a wrong class", "wrong", wrongKind, nil},
-		{"421", "S: 421 4.3.2 bye", closingKind, nil},
-		{"421 of two lines", `S> 421-4.3.2 bye\r\n421 4.3.2 and go\r\n`, closingKind, nil},
-		{"421 and hang-up", "S: 421 4.3.2 bye\nclose", closingKind, nil},
-	}
-}
-
-// steps is what the server does at step at of a transaction.
-func (f fault) steps(w way, at int) string {
-	switch f.kind {
-	case extraKind:
-		// Joined, so that it is there when the good reply is read.
-		_, last := w.flightOf(at)
-		text := w.good(at) + `\r\n250 and one more\r\n`
-		for n := at + 1; n <= last; n++ {
-			text += w.good(n) + `\r\n`
-		}
-		return "S> " + text + "\neof"
-	case wrongKind:
-		if at == atData {
-			return "S: 250 ok\neof"
-		}
-		return "S: 354 go\neof"
-	}
-	return f.script + "\neof"
-}
-
-// verdict is the cell of the table: fault at step.
-func (f fault) verdict(w way, at int) verdict {
-	v := verdict{stage: stageAt[at], temporary: true, is: f.is, status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}
-	switch f.kind {
-	case rubbishKind, wrongKind:
-		v.temporary, v.protocol = false, true
-	case extraKind:
-		v.temporary, v.protocol = false, true
-		if first, last := w.flightOf(at); first != last {
-			// The replies behind it are taken for the next command's, until
-			// one does not fit or is left.
-			v.stage = stageAt[last]
-		}
-	case closingKind:
-		v.code = 421
-	}
-	if at != atFinal {
-		return v
-	}
-	switch f.kind {
-	case extraKind:
-		return verdict{sent: true, status: []submission.RecipientStatus{submission.RecipientSent, submission.RecipientSent}}
-	case closingKind:
-		return v
-	}
-	v.outcome, v.temporary = submission.Unknown, false
-	v.status = []submission.RecipientStatus{submission.RecipientUncertain, submission.RecipientUncertain}
-	return v
-}
 
 // The table of faults by stage: drop, stall, garbage, extra, 421.
 func TestFaults(t *testing.T) {
@@ -278,27 +37,6 @@ func TestFaults(t *testing.T) {
 			}
 		}
 	})
-}
-
-func (f fault) run(t *testing.T, w way, at int, delivery string) {
-	s := openSession(t, play(t, delivery, w.greeting()+w.until(at)+f.steps(w, at)), plainText())
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	want := time.Duration(0)
-	switch f.kind {
-	case stallKind:
-		want = limitAt[at]
-	case cancelKind:
-		want = 7 * time.Second
-		time.AfterFunc(want, cancel)
-	}
-	start := time.Now()
-	res, err := s.Send(ctx, w.envelope(), strings.NewReader(memo))
-	if took := time.Since(start); took != want {
-		t.Errorf("it took %v, want %v", took, want)
-	}
-	f.verdict(w, at).check(t, res, err)
-	mustBeOver(t, s)
 }
 
 // The table of refusals by stage; those of RCPT are TestRecipientMix.
@@ -404,9 +142,6 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 		}
 	}
 }
-
-// long is a message that is streamed, as it goes over the wire.
-var long = strings.Repeat("A line of seventy octets, one of the many that the long message has..\r\n", 4000)
 
 // cutShort is what may end a session in the middle of a message.
 type cutShort struct {
@@ -945,4 +680,25 @@ func TestUnknownIsNotRetried(t *testing.T) {
 	if seen != 1 || srv.Sessions() != 1 {
 		t.Errorf("RCPT was sent %d times over %d sessions", seen, srv.Sessions())
 	}
+}
+
+func (f fault) run(t *testing.T, w way, at int, delivery string) {
+	s := openSession(t, play(t, delivery, w.greeting()+w.until(at)+f.steps(w, at)), plainText())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	want := time.Duration(0)
+	switch f.kind {
+	case stallKind:
+		want = limitAt[at]
+	case cancelKind:
+		want = 7 * time.Second
+		time.AfterFunc(want, cancel)
+	}
+	start := time.Now()
+	res, err := s.Send(ctx, w.envelope(), strings.NewReader(memo))
+	if took := time.Since(start); took != want {
+		t.Errorf("it took %v, want %v", took, want)
+	}
+	f.verdict(w, at).check(t, res, err)
+	mustBeOver(t, s)
 }

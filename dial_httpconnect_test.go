@@ -138,37 +138,3 @@ func TestHTTPConnectOptions(t *testing.T) {
 	_, err := submission.HTTPConnect(nil, nil)
 	wantError[*submission.OptionError](t, err)
 }
-
-// Fallback goes on to the next dialer, and reports all of them.
-func TestFallback(t *testing.T) {
-	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
-	defer srv.Close()
-	broken := func(text string) submission.Dialer {
-		return dialFunc(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New(text) })
-	}
-	good := dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
-	o := plainText()
-	o.Dialer = submission.Fallback(broken("first"), good, broken("never asked"))
-	c, err := submission.New(testHost, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := poolSend(c); err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-
-	o.Dialer = submission.Fallback(broken("first"), broken("second"))
-	if c, err = submission.New(testHost, o); err != nil {
-		t.Fatal(err)
-	}
-	err = poolSend(c)
-	if wantError[*submission.ConnectError](t, err); !strings.Contains(err.Error(), "first") || !strings.Contains(err.Error(), "second") {
-		t.Errorf("%v", err)
-	}
-	o.Dialer = submission.Fallback()
-	if c, err = submission.New(testHost, o); err != nil {
-		t.Fatal(err)
-	}
-	wantError[*submission.ConnectError](t, poolSend(c))
-}

@@ -235,38 +235,6 @@ func TestUnknownNotTemporary(t *testing.T) {
 	}
 }
 
-// Temporary of recipients mixed: all of them must be for all-or-nothing, one is
-// enough for a partial envelope.
-func TestTemporaryMixed(t *testing.T) {
-	for _, tc := range []struct {
-		codes        []int
-		all, partial bool
-	}{
-		{[]int{450, 451}, true, true},
-		{[]int{550, 551}, false, false},
-		{[]int{450, 550}, false, true},
-		{[]int{550, 450}, false, true},
-		{[]int{552, 552}, true, true},
-		{[]int{552, 550}, false, true},
-		{[]int{552, 450}, true, true},
-		{[]int{250, 450}, true, true},
-		{[]int{250, 550}, false, false},
-		{[]int{250, 552}, true, true},
-	} {
-		for _, partial := range []bool{false, true} {
-			want := tc.all
-			if partial {
-				want = tc.partial
-			}
-			m := rcptMix{codes: tc.codes, partial: partial, pipelined: true, chunked: true}
-			if v := m.verdict(); v.temporary != want {
-				t.Errorf("%v: the verdict of the test itself is %v", m, v.temporary)
-			}
-			m.run(t, "whole")
-		}
-	}
-}
-
 // The text names a few causes and counts the rest.
 func TestManyCausesShort(t *testing.T) {
 	script, replies := "C: MAIL FROM:<a@test.example>\n", "S: 250 ok\n"
@@ -302,23 +270,6 @@ func TestNames(t *testing.T) {
 	} {
 		if got.String() != want {
 			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
-
-// An enhanced code counts when it is one and of the class of its reply.
-func TestEnhancedCode(t *testing.T) {
-	for text, want := range map[string]submission.EnhancedCode{
-		"550 5.1.1 no": {5, 1, 1}, "550 5.1.1": {5, 1, 1}, "550 5.123.999 x": {5, 123, 999}, "450 4.7.1 x": {4, 7, 1},
-		"550 4.1.1 x": {}, "450 5.1.1 x": {}, "550 2.1.1 x": {}, "550 5.1 x": {}, "550 5.1.1x": {}, "550 5.1.1.1 x": {}, "550 5.1234.1 x": {}, "550 x 5.1.1": {},
-		"550 5..1 x": {}, "550  5.1.1 x": {}, "550": {}, "550 5": {}, "550 6.1.1 x": {}, "550-5.1.1 a\\r\\n550 5.1.2 b": {5, 1, 1}, "550-5.1.1\\r\\n550 b": {5, 1, 1},
-	} {
-		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<a@test.example>\nS> "+text+"\\r\\n\nC: QUIT\nS: 221 bye\neof"), plainText())
-		_, err := send(s, memoTo("b@test.example"))
-		s.Close()
-		r := wantError[*submission.SendError](t, err).Reply
-		if r == nil || r.Enhanced != want {
-			t.Errorf("%q: %v, want %v", text, r, want)
 		}
 	}
 }

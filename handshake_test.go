@@ -163,54 +163,6 @@ func TestUnaskedBehindRefusal(t *testing.T) {
 	}
 }
 
-// TestUnaskedOverTCP has the server speak, unasked, between two commands: on a
-// socket that is seen before the next one is sent.
-func TestUnaskedOverTCP(t *testing.T) {
-	for name, tt := range map[string]struct {
-		says      string
-		temporary bool
-	}{
-		"250":         {"250 yes\r\n", false},
-		"421":         {"421 4.3.2 closing\r\n", true},
-		"half a line": {"2", true},
-		"nothing":     {"", true}, // but EOF
-	} {
-		t.Run(name, func(t *testing.T) {
-			quiet, spoke, heard := make(chan bool), make(chan bool), make(chan string, 1)
-			addr := listen(t, func(nc net.Conn) {
-				io.WriteString(nc, "220 hi\r\n")
-				exactly(nc, len("EHLO client.test.example\r\n"))
-				io.WriteString(nc, "250 mail\r\n")
-				<-quiet
-				io.WriteString(nc, tt.says)
-				nc.(*net.TCPConn).CloseWrite()
-				close(spoke)
-				rest, _ := io.ReadAll(nc)
-				heard <- string(rest)
-			})
-			c, err := submission.New(addr, plainText())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			s, err := c.Dial(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			close(quiet)
-			<-spoke
-			err = s.Noop(context.Background())
-			if err == nil || s.Usable() || isTemporary(err) != tt.temporary {
-				t.Errorf("usable %v, temporary %v: %v", s.Usable(), isTemporary(err), err)
-			}
-			s.Close()
-			if rest := <-heard; rest != "" {
-				t.Errorf("the client still said %q", rest)
-			}
-		})
-	}
-}
-
 // stalls are handshakes in which the server goes silent, and for how long the
 // client bears it.
 var stalls = []struct {
@@ -367,56 +319,6 @@ func TestGreetingStageTimeIsItsOwn(t *testing.T) {
 		}
 		s.Close()
 	})
-}
-
-func TestQuit(t *testing.T) {
-	const hello = "S: 220 hi\nC: EHLO client.test.example\nS: 250 mail\n"
-	tests := []struct {
-		name, script string
-		options      func(*submission.Options)
-		took         time.Duration
-	}{
-		{name: "answered", script: "C: QUIT\nS: 221 bye\neof"},
-		{name: "answered with a refusal", script: "C: QUIT\nS: 500 what\neof"},
-		{name: "answered with garbage", script: "C: QUIT\nS! bogus\neof"},
-		{name: "EOF", script: "C: QUIT\nclose\neof"},
-		{name: "reset", script: "C: QUIT\nreset\neof"},
-		{name: "half a reply", script: "C: QUIT\nS> 221-\nclose\neof"},
-		{name: "silence", script: "C: QUIT\nstall\neof", took: 5 * time.Second},
-		{name: "silence, own limit", script: "C: QUIT\nstall\neof", took: time.Minute,
-			options: func(o *submission.Options) { o.Timeouts.Quit = time.Minute }},
-		{name: "not waited for", script: "C: QUIT\nstall\neof",
-			options: func(o *submission.Options) { o.NoQuitWait = true }},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var closed []error
-				o := plainText(func(o *submission.Options) {
-					o.Trace = &submission.Trace{Closed: func(err error) { closed = append(closed, err) }}
-				})
-				if tt.options != nil {
-					tt.options(o)
-				}
-				s := openSession(t, play(t, "whole", hello+tt.script), o)
-				start := time.Now()
-				for range 3 {
-					if err := s.Close(); err != nil {
-						t.Errorf("Close: %v", err)
-					}
-				}
-				if took := time.Since(start); took != tt.took {
-					t.Errorf("took %v, want %v", took, tt.took)
-				}
-				if len(closed) != 1 || closed[0] != nil {
-					t.Errorf("Trace.Closed: %v, want one nil", closed)
-				}
-				if err := s.Noop(context.Background()); !errors.Is(err, submission.ErrClosed) {
-					t.Errorf("NOOP after Close: %v", err)
-				}
-			})
-		})
-	}
 }
 
 // TestRefusedHandshakeQuit has a server that refuses and then does not answer

@@ -409,3 +409,11 @@ func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
 	}
 	return sha256.Sum256(nc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
 }
+
+// bothWays runs f for implicit TLS and for STARTTLS.
+func bothWays(t *testing.T, f func(t *testing.T, mode submission.TLSMode)) {
+	t.Helper()
+	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
+		t.Run(mode.String(), func(t *testing.T) { f(t, mode) })
+	}
+}

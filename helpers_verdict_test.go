@@ -460,3 +460,15 @@ func renderings(v any) map[string]string {
 	}
 	return out
 }
+
+// TestOnlyTLSIsSeen checks the check.
+func TestOnlyTLSIsSeen(t *testing.T) {
+	good := []byte("\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x00")
+	wantOnlyTLS(t, good)
+	wantOnlyTLS(t, append([]byte("EHLO x\r\nSTARTTLS\r\n"), good...))
+	for _, bad := range [][]byte{[]byte("QUIT\r\n"), append(bytes.Clone(good), "QUIT\r\n"...), []byte("STARTTLS\r\nQUIT\r\n")} {
+		if len(inClear(bad)) == 0 {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}

@@ -1,9 +1,7 @@
 package submission_test
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -100,88 +98,23 @@ func TestMechanismFallback(t *testing.T) {
 	}
 }
 
-func TestOAuth2(t *testing.T) {
-	for _, name := range []string{"OAUTHBEARER", "XOAUTH2"} {
-		t.Run(name, func(t *testing.T) {
-			srv, o := mechanismServer(t, tls.VersionTLS13, name)
-			var asked []bool
-			tokens := func(first, second string) submission.OAuth2 {
-				asked = nil
-				return submission.OAuth2{Username: "user", Token: func(_ context.Context, renew bool) (string, error) {
-					asked = append(asked, renew)
-					if renew {
-						return second, nil
-					}
-					return first, nil
-				}}
+// TestCredentialsRefusedLocally has credentials that no mechanism can carry.
+func TestCredentialsRefusedLocally(t *testing.T) {
+	for name, set := range map[string]func(*submission.Password){
+		"no user name":       func(p *submission.Password) { p.Username = "" },
+		"NUL in Username":    func(p *submission.Password) { p.Username = "user\x00name" },
+		"NUL in Password":    func(p *submission.Password) { p.Password = "pass\x00word" },
+		"NUL in Identity":    func(p *submission.Password) { p.Identity = "\x00" },
+		"NUL in Realm":       func(p *submission.Password) { p.Realm = "\x00" },
+		"NUL in Domain":      func(p *submission.Password) { p.Domain = "\x00" },
+		"no password, PLAIN": func(p *submission.Password) { p.Password, p.Mechanisms = "", []string{"PLAIN"} },
+	} {
+		for _, mech := range []string{"PLAIN", "LOGIN", "DIGEST-MD5"} {
+			if strings.HasSuffix(name, ", PLAIN") && mech != "PLAIN" {
+				continue
 			}
-			if used, err := login(t, srv, o, tokens("right-password", "")); err != nil || used != name || !slices.Equal(asked, []bool{false}) {
-				t.Errorf("fresh token: %s, %v, asked %v", used, err, asked)
-			}
-			if used, err := login(t, srv, o, tokens("wrong-stale", "right-password")); err != nil || used != name || !slices.Equal(asked, []bool{false, true}) {
-				t.Errorf("stale token: %s, %v, asked %v", used, err, asked)
-			}
-			_, err := login(t, srv, o, tokens("wrong-stale", "wrong-again"))
-			e := wantError[*submission.AuthError](t, err)
-			if !slices.Equal(asked, []bool{false, true}) || e.Reply == nil || e.Reply.Code != 535 || e.Err == nil {
-				t.Errorf("two refused tokens: asked %v, %+v", asked, e)
-			}
-			if text := err.Error(); !strings.Contains(text, "status") || strings.Contains(text, "wrong-") {
-				t.Errorf("error %q, want the server's JSON and no token", text)
-			}
-			cause := errors.New("no token today")
-			_, err = login(t, srv, o, submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) { return "", cause }})
-			if wantError[*submission.AuthError](t, err); !errors.Is(err, cause) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	t.Run("OAUTHBEARER first", func(t *testing.T) {
-		srv, o := mechanismServer(t, tls.VersionTLS13, "XOAUTH2", "OAUTHBEARER")
-		auth := submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) { return "right-password", nil }}
-		if used, err := login(t, srv, o, auth); err != nil || used != "OAUTHBEARER" {
-			t.Errorf("%s, %v", used, err)
+			r := authRefusal{name: name + ", " + mech, auth: password(mechanisms(mech), set), script: offersAuth("PLAIN LOGIN DIGEST-MD5") + quit}
+			r.run(t)
 		}
-	})
-	t.Run("not in clear", func(t *testing.T) {
-		auth := submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) {
-			t.Error("a token was asked for that could not be sent")
-			return "", nil
-		}}
-		nc := away(smtptest.Play(t, "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH XOAUTH2\nC: QUIT\nS: 221 x\neof"))
-		_, err := submission.NewSession(context.Background(), nc, testHost, plainText(func(o *submission.Options) { o.Auth = auth }))
-		if !errors.Is(err, submission.ErrInsecureAuth) {
-			t.Errorf("%v", err)
-		}
-	})
-}
-
-func TestExternal(t *testing.T) {
-	srv, o := mechanismServer(t, tls.VersionTLS13, "EXTERNAL")
-	o.TLSConfig.Certificates = []tls.Certificate{selfSigned()}
-	for identity, ok := range map[string]bool{"user": true, "stranger": false} {
-		used, err := login(t, srv, o, submission.External(identity))
-		if ok != (err == nil) || used != "EXTERNAL" {
-			t.Errorf("%s: %s, %v", identity, used, err)
-		}
-	}
-	nc := smtptest.Play(t, "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH EXTERNAL\nC: AUTH EXTERNAL =\nS: 235 ok")
-	if _, err := submission.NewSession(context.Background(), nc, testHost, plainText(func(o *submission.Options) { o.Auth = submission.External("") })); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestAnonymous(t *testing.T) {
-	srv, o := mechanismServer(t, tls.VersionTLS13, "ANONYMOUS")
-	if used, err := login(t, srv, o, submission.Anonymous("sirhc")); err != nil || used != "ANONYMOUS" {
-		t.Errorf("%s, %v", used, err)
-	}
-	if _, err := login(t, srv, o, submission.Anonymous("a\nb")); err == nil {
-		t.Error("a trace with a line end was sent")
-	}
-	srv, o = mechanismServer(t, tls.VersionTLS13, "PLAIN")
-	_, err := login(t, srv, o, submission.Anonymous(""))
-	if e := wantError[*submission.AuthError](t, err); e.Mechanism != "" || !strings.Contains(err.Error(), "PLAIN") || !strings.Contains(err.Error(), "ANONYMOUS") {
-		t.Errorf("%v", err)
 	}
 }

@@ -304,3 +304,47 @@ func TestRecipientTwice(t *testing.T) {
 	verdict{stage: submission.StageRcpt, code: 550, codes: []int{250, 550},
 		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientInvalid}}.check(t, nil, err)
 }
+
+// Recipients that are wrong before anything is sent are not asked for, and the
+// rest goes on if the envelope is partial.
+func TestBadRecipientsLocally(t *testing.T) {
+	env := memoTo("no address", "b@test.example", "c@test.example\r\nRSET", "d@test.example")
+	env.Partial = true
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+		C: MAIL FROM:<a@test.example>
+		C: RCPT TO:<b@test.example>
+		C: RCPT TO:<d@test.example>
+		C: DATA
+		S: 250 ok
+		S: 250 ok
+		S: 450 full
+		S: 354 go
+	`+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
+	res, err := send(s, env)
+	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, code: 450, temporary: true, codes: []int{0, 250, 0, 450},
+		status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientSent, submission.RecipientInvalid, submission.RecipientUnsent}}.check(t, res, err)
+	list := addressErrors(err)
+	if len(list) != 3 || list[0].Addr != env.To[0].Addr || list[0].Err == nil || list[0].Reply != nil ||
+		list[1].Addr != env.To[2].Addr || list[2].Reply == nil {
+		t.Errorf("causes: %v", list)
+	}
+	s.Close()
+
+	for name, to := range map[string][]string{
+		"all-or-nothing": {"no address", "b@test.example"},
+		"all of partial": {"no address", "b@"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+"C: QUIT\nS: 221 bye\neof"), plainText())
+			defer s.Close()
+			env := memoTo(to...)
+			env.Partial = name != "all-or-nothing"
+			res, err := send(s, env)
+			status := []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientUnsent}
+			if env.Partial {
+				status[1] = submission.RecipientInvalid
+			}
+			verdict{stage: submission.StageRcpt, status: status, codes: []int{0, 0}}.check(t, res, err)
+		})
+	}
+}

@@ -17,30 +17,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// A session that the server ended while it idled is replaced, whether it said
-// 421 first or not, and the message is sent once.
-func TestPoolReplacesDeadSession(t *testing.T) {
-	for name, end := range map[string]string{
-		"closed":                          "close",
-		"reset":                           "reset",
-		"421, then closed":                "S! 421 4.4.2 idle too long\nclose",
-		"421 to MAIL":                     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nclose",
-		"closed after MAIL":               "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose",
-		"closed in the reply to MAIL":     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS> 25\nclose",
-		"421 to MAIL and silence":         "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nstall",
-		"421 with more behind it to MAIL": "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 enough\nS! 503 what\nclose",
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
-			for range 2 {
-				if err := poolSend(c); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
 // On a socket it is seen before anything is written.
 func TestPoolSeesSocketClosed(t *testing.T) {
 	for _, last := range []string{"", "421 4.4.2 idle too long\r\n", "250 what was that\r\n"} {
@@ -91,113 +67,6 @@ func TestPoolSeesSocketClosed(t *testing.T) {
 			}
 			t.Error("no new session")
 		})
-	}
-}
-
-// What may have been accepted, what took too long, and a refusal of the content are
-// not tried again.
-func TestPoolDoesNotRetry(t *testing.T) {
-	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
-	for _, tc := range []struct {
-		name, end string
-		outcome   submission.Outcome
-		stage     submission.Stage
-	}{
-		{"silence after MAIL", flight + "stall", submission.NotSent, submission.StageMail},
-		{"silence at RCPT", flight + "S: 250 ok\nstall", submission.NotSent, submission.StageRcpt},
-		{"refused recipient", flight + "S: 250 ok\nS: 550 5.1.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
-		{"deferred recipient", flight + "S: 250 ok\nS: 450 4.2.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
-		{"closed after the dot", flight + message + "close", submission.Unknown, submission.StageFinal},
-		{"garbage after the dot", flight + message + "S: hello\nclose", submission.Unknown, submission.StageFinal},
-		{"refused content", flight + message + "S: 554 5.6.0 spam\n" + poolQuit, submission.NotSent, submission.StageFinal},
-		{"deferred content", flight + message + "S: 451 4.3.0 busy\n" + poolQuit, submission.NotSent, submission.StageFinal},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := scriptedClient(t, nil, poolGreeting+poolMessage+tc.end)
-				if err := poolSend(c); err != nil {
-					t.Fatal(err)
-				}
-				e := wantError[*submission.SendError](t, poolSend(c))
-				if e.Outcome != tc.outcome || e.Stage != tc.stage {
-					t.Errorf("%v at %v, want %v at %v", e.Outcome, e.Stage, tc.outcome, tc.stage)
-				}
-			})
-		})
-	}
-}
-
-// What speaks against the session starts once more on a fresh one, as long as
-// nothing of the message can have been accepted.
-func TestPoolStartsAgain(t *testing.T) {
-	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
-	for name, end := range map[string]string{
-		"MAIL refused, then closed":    flight + "S: 550 5.7.1 no\nclose",
-		"MAIL deferred, then closed":   flight + "S: 450 4.7.1 not now\nclose",
-		"garbage to MAIL":              flight + "S: hello\nclose",
-		"221 to MAIL":                  flight + "S: 221 bye\nclose",
-		"closed at RCPT":               flight + "S: 250 ok\nclose",
-		"421 to RCPT":                  flight + "S: 250 ok\nS: 421 bye\nclose",
-		"503 to RCPT":                  flight + "S: 250 ok\nS: 503 what\nS: 503 what\n" + poolQuit,
-		"closed at DATA":               flight + "S: 250 ok\nS: 250 ok\nclose",
-		"DATA deferred":                flight + "S: 250 ok\nS: 250 ok\nS: 452 4.4.5 enough\n" + poolQuit,
-		"DATA out of step":             flight + "S: 250 ok\nS: 250 ok\nS: 250 ok\neof",
-		"closed before the dot":        flight + "S: 250 ok\nS: 250 ok\nS: 354 go\nclose",
-		"421 after the dot":            flight + message + "S: 421 bye\nclose",
-		"connection full, at the end":  flight + message + "S: 451 4.4.5 enough of this connection\n" + poolQuit,
-		"not logged in any more":       flight + "S: 530 5.7.0 log in\nS: 503 no\nS: 503 no\n" + poolQuit,
-		"a reply too many, late":       "S! 250 taken once more\neof",
-		"the end of an idle session":   "S! 221 bye\nclose",
-		"the time of an idle one over": "S! 451 4.4.2 timeout\nclose",
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
-				for range 2 {
-					if err := poolSend(c); err != nil {
-						t.Fatal(err)
-					}
-				}
-			})
-		})
-	}
-}
-
-// A session that was never used before gets no second try, and there is never a third.
-func TestPoolRetriesOnce(t *testing.T) {
-	dead := poolGreeting + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose"
-	t.Run("fresh", func(t *testing.T) {
-		c := scriptedClient(t, nil, dead)
-		wantError[*submission.SendError](t, poolSend(c))
-	})
-	t.Run("reused", func(t *testing.T) {
-		c := scriptedClient(t, nil, poolGreeting+poolMessage+"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose", dead)
-		if err := poolSend(c); err != nil {
-			t.Fatal(err)
-		}
-		wantError[*submission.SendError](t, poolSend(c))
-	})
-}
-
-// A long message that has begun to stream out of its source starts again too,
-// as long as the server has none of it.
-func TestPoolRetriesStream(t *testing.T) {
-	long := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 2000)
-	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	c := scriptedClient(t, nil,
-		poolGreeting+poolMessage+flight+"close",
-		poolGreeting+flight+fmt.Sprintf("S: 250 ok\nS: 250 ok\nS: 354 go\nC* %d\nC: .\nS: 250 taken\n", len(long))+poolQuit)
-	if err := poolSend(c); err != nil {
-		t.Fatal(err)
-	}
-	r, err := c.Send(context.Background(), poolEnvelope, strings.NewReader(long))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Bytes != int64(len(long)) {
-		t.Errorf("%d octets, want %d", r.Bytes, len(long))
 	}
 }
 
@@ -528,27 +397,5 @@ func TestPoolManySenders(t *testing.T) {
 	}
 	if n := srv.Sessions(); n > 10+50 {
 		t.Errorf("%d sessions", n)
-	}
-}
-
-func TestPing(t *testing.T) {
-	srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"user": "right"}})
-	defer srv.Close()
-	for password, ok := range map[string]bool{"right": true, "wrong": false} {
-		c, err := submission.New(srv.Addr(), &submission.Options{
-			TLSConfig: srv.ClientTLSConfig(),
-			Auth:      submission.Password{Username: "user", Password: password},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = c.Ping(context.Background())
-		if ok && err != nil {
-			t.Error(err)
-		}
-		if !ok {
-			wantError[*submission.AuthError](t, err)
-		}
-		c.Close()
 	}
 }

@@ -14,251 +14,6 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// rcptMix is one send to recipients that the server answers with codes, in one
-// of the ways a transaction can be run. The script and the verdict are worked
-// out here from the rules, not from the code.
-type rcptMix struct {
-	codes     []int
-	partial   bool
-	pipelined bool
-	chunked   bool
-	lone      bool // DATA gets a 354 although nobody was accepted
-}
-
-func (m rcptMix) String() string {
-	return fmt.Sprintf("%v partial=%v pipelined=%v chunked=%v lone=%v", m.codes, m.partial, m.pipelined, m.chunked, m.lone)
-}
-
-func (m rcptMix) keywords() []string {
-	var list []string
-	if m.pipelined {
-		list = append(list, "PIPELINING")
-	}
-	if m.chunked {
-		list = append(list, "CHUNKING")
-	}
-	return list
-}
-
-func (m rcptMix) accepted() (n int) {
-	for _, code := range m.codes {
-		if code < 300 {
-			n++
-		}
-	}
-	return n
-}
-
-// delivers says whether the message goes out.
-func (m rcptMix) delivers() bool {
-	return m.accepted() == len(m.codes) || m.partial && m.accepted() > 0
-}
-
-// asked is how many recipients are asked for: in lockstep no more are once one was
-// refused that stops the message.
-func (m rcptMix) asked() int {
-	for i, code := range m.codes {
-		if !m.pipelined && !m.partial && code >= 300 {
-			return i + 1
-		}
-	}
-	return len(m.codes)
-}
-
-// flights are the commands in front of the message and their replies, separated
-// into what is sent before replies are read.
-func (m rcptMix) flights() (flights [][2][]string, dirty bool) {
-	commands := []string{"MAIL FROM:<a@test.example>"}
-	replies := []string{"250 sender ok"}
-	for i, code := range m.codes[:m.asked()] {
-		commands = append(commands, fmt.Sprintf("RCPT TO:<r%d@test.example>", i))
-		replies = append(replies, fmt.Sprintf("%d recipient %d", code, i))
-	}
-	dirty = true
-	withData := !m.chunked && (m.delivers() || m.pipelined && (m.partial || len(m.codes) == 1))
-	if withData {
-		commands = append(commands, "DATA")
-		switch {
-		case m.accepted() > 0:
-			replies = append(replies, "354 go")
-		case m.lone:
-			replies = append(replies, "354 go")
-		default:
-			replies = append(replies, "554 no valid recipients")
-		}
-	}
-	switch ownData := !m.partial && len(m.codes) > 1; {
-	case !m.pipelined:
-		for i := range commands {
-			flights = append(flights, [2][]string{commands[i : i+1], replies[i : i+1]})
-		}
-	case withData && ownData:
-		n := len(commands) - 1
-		flights = append(flights, [2][]string{commands[:n], replies[:n]}, [2][]string{commands[n:], replies[n:]})
-	default:
-		flights = append(flights, [2][]string{commands, replies})
-	}
-	return flights, dirty && !m.delivers() && !(withData && m.lone)
-}
-
-// script is the whole session: the mix, and a good message behind it which
-// shows in what state the session was left.
-func (m rcptMix) script() string {
-	var b strings.Builder
-	b.WriteString(greeted(m.keywords()...))
-	flights, dirty := m.flights()
-	for _, f := range flights {
-		for _, c := range f[0] {
-			b.WriteString("C: " + c + "\n")
-		}
-		for _, r := range f[1] {
-			b.WriteString("S: " + r + "\n")
-		}
-	}
-	switch last := flights[len(flights)-1][0]; {
-	case m.delivers() && m.chunked:
-		b.WriteString(memoBDAT + "S: 250 taken\n")
-	case m.delivers():
-		b.WriteString(memoData + "S: 250 taken\n")
-	case m.lone && last[len(last)-1] == "DATA":
-		b.WriteString("C: .\nS: 554 nothing\n")
-	}
-	next := []string{"MAIL FROM:<a@test.example>", "RCPT TO:<b@test.example>"}
-	if dirty {
-		next = append([]string{"RSET"}, next...)
-	}
-	if m.pipelined {
-		b.WriteString("C: " + strings.Join(next, "\nC: ") + "\n")
-		if !m.chunked {
-			b.WriteString("C: DATA\n")
-		}
-		b.WriteString(strings.Repeat("S: 250 ok\n", len(next)))
-	} else {
-		b.WriteString("C: " + strings.Join(next, "\nS: 250 ok\nC: ") + "\nS: 250 ok\n")
-		if !m.chunked {
-			b.WriteString("C: DATA\n")
-		}
-	}
-	if m.chunked {
-		b.WriteString(memoBDAT)
-	} else {
-		b.WriteString("S: 354 go\n" + memoData)
-	}
-	b.WriteString("S: 250 taken\nC: QUIT\nS: 221 bye\neof")
-	return b.String()
-}
-
-// verdict is what the send must come to.
-func (m rcptMix) verdict() verdict {
-	v := verdict{sent: m.accepted() == len(m.codes), stage: submission.StageRcpt, codes: make([]int, len(m.codes))}
-	copy(v.codes, m.codes[:m.asked()])
-	if m.delivers() && !v.sent {
-		v.outcome = submission.PartlySent
-	}
-	some, all := false, true
-	for i, code := range m.codes {
-		if i >= m.asked() {
-			v.status = append(v.status, submission.RecipientUnsent)
-			continue
-		}
-		temporary := code < 500 || code == 552 // RFC 5321, 4.5.3.1.10
-		switch {
-		case code < 300 && m.delivers():
-			v.status = append(v.status, submission.RecipientSent)
-			continue
-		case code < 300:
-			v.status = append(v.status, submission.RecipientUnsent)
-			continue
-		case temporary:
-			v.status = append(v.status, submission.RecipientUnsent)
-		default:
-			v.status = append(v.status, submission.RecipientInvalid)
-		}
-		if v.code == 0 {
-			v.code = code
-		}
-		some, all = some || temporary, all && temporary
-	}
-	if v.temporary = all; m.partial {
-		v.temporary = some
-	}
-	return v
-}
-
-// rcptMixes are the combinations of codes and places.
-func rcptMixes() []rcptMix {
-	var codes [][]int
-	for _, c := range []int{250, 251, 252, 254, 450, 452, 501, 550, 551, 552, 553, 554} {
-		codes = append(codes, []int{c}, []int{c, 250, 251}, []int{250, c, 250}, []int{252, 250, c},
-			[]int{c, c, 250}, []int{250, c, c}, []int{c, 250, c}, []int{c, c, c}, []int{c, 450, 250}, []int{550, c, 250})
-	}
-	var list []rcptMix
-	for _, c := range codes {
-		for bits := range 8 {
-			m := rcptMix{codes: c, partial: bits&1 != 0, pipelined: bits&2 != 0, chunked: bits&4 != 0}
-			list = append(list, m)
-			if m.accepted() == 0 && !m.chunked && m.pipelined {
-				m.lone = true
-				list = append(list, m)
-			}
-		}
-	}
-	return list
-}
-
-func (m rcptMix) run(t *testing.T, delivery string) {
-	t.Helper()
-	s := openSession(t, play(t, delivery, m.script()), plainText())
-	defer s.Close()
-	env := submission.Envelope{From: "a@test.example", Partial: m.partial}
-	for i := range m.codes {
-		env.To = append(env.To, submission.Recipient{Addr: fmt.Sprintf("r%d@test.example", i)})
-	}
-	res, err := send(s, env)
-	m.verdict().check(t, res, err)
-	if res != nil {
-		m.verdict().checkRecipients(t, res.Recipients)
-		if res.Reply.Code != 250 {
-			t.Errorf("the result's reply is %v", res.Reply)
-		}
-	}
-	m.checkCauses(t, err)
-	if !s.Usable() {
-		t.Fatal("the session is lost")
-	}
-	mustSend(t, s, memoTo("b@test.example"))
-}
-
-// checkCauses wants an *AddressError for each refused recipient, in order.
-func (m rcptMix) checkCauses(t *testing.T, err error) {
-	t.Helper()
-	var got, want []string
-	for _, e := range addressErrors(err) {
-		if e.Reply == nil {
-			t.Fatalf("no reply: %v", e)
-		}
-		got = append(got, fmt.Sprintf("%s %d %v", e.Addr, e.Reply.Code, e.Temporary()))
-	}
-	for i, code := range m.codes[:m.asked()] {
-		if code >= 300 {
-			want = append(want, fmt.Sprintf("r%d@test.example %d %v", i, code, code < 500 || code == 552))
-		}
-	}
-	if g, w := strings.Join(got, "; "), strings.Join(want, "; "); g != w {
-		t.Errorf("causes are %s, want %s", g, w)
-	}
-}
-
-// TestRecipientMix goes through the codes a server may answer RCPT with, in
-// every place of the list and every way to run a transaction.
-func TestRecipientMix(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, delivery string) {
-		for _, m := range rcptMixes() {
-			t.Run(m.String(), func(t *testing.T) { m.run(t, delivery) })
-		}
-	})
-}
-
 // A server that refuses and hangs up: the refusal is what the caller sees.
 func TestRefusedAndHungUp(t *testing.T) {
 	mail, rcpt := "C: MAIL FROM:<a@test.example>\n", "C: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
@@ -645,46 +400,53 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 	}
 }
 
-// Recipients that are wrong before anything is sent are not asked for, and the
-// rest goes on if the envelope is partial.
-func TestBadRecipientsLocally(t *testing.T) {
-	env := memoTo("no address", "b@test.example", "c@test.example\r\nRSET", "d@test.example")
-	env.Partial = true
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
-		C: MAIL FROM:<a@test.example>
-		C: RCPT TO:<b@test.example>
-		C: RCPT TO:<d@test.example>
-		C: DATA
-		S: 250 ok
-		S: 250 ok
-		S: 450 full
-		S: 354 go
-	`+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
-	res, err := send(s, env)
-	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, code: 450, temporary: true, codes: []int{0, 250, 0, 450},
-		status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientSent, submission.RecipientInvalid, submission.RecipientUnsent}}.check(t, res, err)
-	list := addressErrors(err)
-	if len(list) != 3 || list[0].Addr != env.To[0].Addr || list[0].Err == nil || list[0].Reply != nil ||
-		list[1].Addr != env.To[2].Addr || list[2].Reply == nil {
-		t.Errorf("causes: %v", list)
-	}
-	s.Close()
-
-	for name, to := range map[string][]string{
-		"all-or-nothing": {"no address", "b@test.example"},
-		"all of partial": {"no address", "b@"},
+// Four messages in a row on one session: accepted, refused at RCPT, refused at
+// the end, accepted.
+func TestFourMessages(t *testing.T) {
+	const rcpt = "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\n"
+	for name, tc := range map[string]struct {
+		keywords []string
+		script   string
+	}{
+		"DATA": {[]string{"PIPELINING"}, flightOK + rcpt + "C: DATA\nS: 250 ok\nS: 451 later\nS: 554 nobody\n" +
+			"C: RSET\n" + rcpt + "C: DATA\nS: 250 reset\nS: 250 ok\nS: 250 ok\nS: 354 go\n" + memoData + "S: 554 spam\n" +
+			// Servers exist that do not take a refusal for the end of a transaction.
+			"C: RSET\n" + rcpt + "C: DATA\nS: 250 reset\nS: 250 ok\nS: 250 ok\nS: 354 go\n" + memoData + "S: 250 taken\n"},
+		"BDAT": {[]string{"PIPELINING", "CHUNKING"}, rcpt + "S: 250 ok\nS: 250 ok\n" + memoBDAT + "S: 250 taken\n" +
+			rcpt + "S: 250 ok\nS: 451 later\n" +
+			"C: RSET\n" + rcpt + "S: 250 reset\nS: 250 ok\nS: 250 ok\n" + memoBDAT + "S: 554 spam\n" +
+			// A refused chunk ends the session.
+			"eof"},
+		"lockstep": {nil, stepsOK + "C: MAIL FROM:<a@test.example>\nS: 250 ok\nC: RCPT TO:<b@test.example>\nS: 451 later\n" +
+			"C: RSET\nS: 250 reset\n" + strings.Replace(stepsOK, "250 taken", "554 spam", 1) + "C: RSET\nS: 250 reset\n" + stepsOK},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+"C: QUIT\nS: 221 bye\neof"), plainText())
-			defer s.Close()
-			env := memoTo(to...)
-			env.Partial = name != "all-or-nothing"
-			res, err := send(s, env)
-			status := []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientUnsent}
-			if env.Partial {
-				status[1] = submission.RecipientInvalid
-			}
-			verdict{stage: submission.StageRcpt, status: status, codes: []int{0, 0}}.check(t, res, err)
+			eachDelivery(t, func(t *testing.T, delivery string) {
+				script := greeted(tc.keywords...) + tc.script
+				if name != "BDAT" {
+					script += "C: QUIT\nS: 221 bye\neof"
+				}
+				s := openSession(t, play(t, delivery, script), plainText())
+				env := memoTo("b@test.example")
+				res := mustSend(t, s, env)
+				if res.Reply.Code != 250 || res.Reply.Lines[0] != "taken" || res.Bytes != int64(len(memo)+3) {
+					t.Errorf("result %+v", res)
+				}
+				_, err := send(s, env)
+				verdict{stage: submission.StageRcpt, code: 451, temporary: true, codes: []int{451},
+					status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
+				_, err = send(s, env)
+				verdict{stage: submission.StageFinal, code: 554, codes: []int{250},
+					status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
+				if name == "BDAT" {
+					mustBeOver(t, s)
+					return
+				}
+				mustSend(t, s, env)
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }

@@ -568,36 +568,6 @@ func TestTooLargeThenNext(t *testing.T) {
 	mustSend(t, s, memoTo("b@test.example"))
 }
 
-// Up to 64 KiB nothing is sent before the message is known whole; with one octet
-// more it streams.
-func TestHeldBack(t *testing.T) {
-	for _, over := range []bool{false, true} {
-		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
-		nc := record(srv.Pipe())
-		s := openSession(t, nc, plainText())
-		tx, err := s.Begin(context.Background(), memoTo("b@test.example"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 64 << 10
-		if over {
-			n++
-		}
-		if _, err := tx.Write(bytes.Repeat([]byte("x"), n)); err != nil {
-			t.Fatal(err)
-		}
-		if sent := bytes.Contains(nc.written(), []byte("MAIL FROM")); sent != over {
-			t.Errorf("with %d octets written MAIL was sent: %v", n, sent)
-		}
-		res, err := tx.Commit()
-		if err != nil || res.Bytes != int64(n)+2 {
-			t.Errorf("%+v, %v", res, err)
-		}
-		s.Close()
-		srv.Close()
-	}
-}
-
 // BDAT is used when CHUNKING is offered, unless it is disabled.
 func TestChunkingDisabled(t *testing.T) {
 	env := memoTo("b@test.example")

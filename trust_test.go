@@ -1,7 +1,6 @@
 package submission_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,11 +14,9 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/fe022423/submission"
@@ -145,14 +142,6 @@ func (p *peer) dialer(last **tap) submission.Dialer {
 		*last = &tap{Conn: nc}
 		return *last, nil
 	})
-}
-
-// bothWays runs f for implicit TLS and for STARTTLS.
-func bothWays(t *testing.T, f func(t *testing.T, mode submission.TLSMode)) {
-	t.Helper()
-	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
-		t.Run(mode.String(), func(t *testing.T) { f(t, mode) })
-	}
 }
 
 func TestCertificates(t *testing.T) {
@@ -557,181 +546,6 @@ func TestTLSConfigStaysTheCallers(t *testing.T) {
 	}
 }
 
-// TestAdoptedTLS has NewSession take a TLS connection that the caller made.
-func TestAdoptedTLS(t *testing.T) {
-	accounts := map[string]string{"username": "password"}
-	type setup func(srv *smtptest.Server, conn *tls.Config, o *submission.Options)
-	unverified := func(_ *smtptest.Server, conn *tls.Config, _ *submission.Options) {
-		conn.RootCAs, conn.InsecureSkipVerify = nil, true
-	}
-	tests := []struct {
-		name  string
-		setup []setup
-		// what becomes of the session
-		insecure bool // PLAIN is refused
-		pinned   bool // the key is refused
-	}{
-		{name: "verified"},
-		{name: "not verified", setup: []setup{unverified}, insecure: true},
-		{name: "not verified, and Options.TLSConfig says what was not done", setup: []setup{unverified,
-			func(srv *smtptest.Server, _ *tls.Config, o *submission.Options) {
-				o.TLSConfig = &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }}
-			}}, insecure: true},
-		{name: "not verified, and Options.TLSClient was not asked", setup: []setup{unverified,
-			func(srv *smtptest.Server, _ *tls.Config, o *submission.Options) {
-				o.TLSClient = func(context.Context, net.Conn, *tls.Config) (net.Conn, error) { return nil, errors.New("no") }
-			}}, insecure: true},
-		{name: "wrong pin", setup: []setup{unverified,
-			func(_ *smtptest.Server, _ *tls.Config, o *submission.Options) { o.PinnedKeys = [][32]byte{{1}} }}, pinned: true},
-		{name: "wrong pin, verified", setup: []setup{
-			func(_ *smtptest.Server, _ *tls.Config, o *submission.Options) { o.PinnedKeys = [][32]byte{{1}} }}, pinned: true},
-		{name: "right pin", setup: []setup{unverified,
-			func(srv *smtptest.Server, _ *tls.Config, o *submission.Options) {
-				o.PinnedKeys = [][32]byte{serverPin(t, srv)}
-			}}},
-	}
-	for _, tt := range tests {
-		for _, mode := range []submission.TLSMode{submission.TLSAuto, submission.TLSImplicit, submission.TLSStartTLS, submission.TLSNone} {
-			t.Run(tt.name+", "+mode.String(), func(t *testing.T) {
-				srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS, Accounts: accounts, Mechanisms: []string{"PLAIN"}})
-				cfg := srv.ClientTLSConfig()
-				o := plainText(withTLS(mode), withAuth(testPassword))
-				for _, f := range tt.setup {
-					f(srv, cfg, o)
-				}
-				wire := &tap{Conn: srv.Pipe()}
-				s, err := submission.NewSession(context.Background(), tlsOver(away(wire), cfg), testHost, o)
-				wantOnlyTLS(t, wire.written())
-				switch {
-				case tt.insecure:
-					if wantError[*submission.AuthError](t, err); !errors.Is(err, submission.ErrInsecureAuth) {
-						t.Errorf("%v", err)
-					}
-					return
-				case tt.pinned:
-					wantError[*submission.TLSError](t, err)
-					srv.Close()
-					wantSaid(t, srv)
-					return
-				case err != nil:
-					t.Fatal(err)
-				}
-				if st, ok := s.TLS(); !ok || !st.HandshakeComplete {
-					t.Error("not told as TLS")
-				}
-				s.Close()
-				wantSaid(t, srv, ehlo, "AUTH PLAIN ***", "QUIT")
-			})
-		}
-	}
-}
-
-// TestAdoptedTLSStalls hands over a TLS connection whose handshake has yet to
-// come, and never does.
-func TestAdoptedTLSStalls(t *testing.T) {
-	for _, cancelled := range []bool{false, true} {
-		t.Run(fmt.Sprint("cancelled ", cancelled), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				want, is := 30*time.Second, os.ErrDeadlineExceeded
-				if cancelled {
-					want, is = time.Second, context.Canceled
-					time.AfterFunc(want, cancel)
-				}
-				start := time.Now()
-				s, err := submission.NewSession(ctx, tlsOver(play(t, "whole", "stall"), new(tls.Config)), testHost, plainText())
-				if took := time.Since(start); took != want || s != nil {
-					t.Errorf("took %v, want %v; session %v", took, want, s)
-				}
-				if e := wantError[*submission.TLSError](t, err); !errors.Is(err, is) || !e.Temporary() {
-					t.Errorf("temporary %v: %v", e.Temporary(), err)
-				}
-			})
-		})
-	}
-}
-
-// otherStack is a connection of another TLS stack: no *tls.Conn, and no state.
-type otherStack struct{ net.Conn }
-
-func TestTLSClient(t *testing.T) {
-	for name, wrap := range map[string]func(*tls.Conn) net.Conn{
-		"with its state": func(c *tls.Conn) net.Conn { return c },
-		"without":        func(c *tls.Conn) net.Conn { return otherStack{c} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-				c := &smtptest.Config{Accounts: map[string]string{"username": "password"}, Mechanisms: []string{"PLAIN"}}
-				if mode == submission.TLSImplicit {
-					c.TLS = smtptest.ImplicitTLS
-				}
-				srv := serve(t, c)
-				o := plainText(withTLS(mode), withAuth(testPassword))
-				o.TLSConfig = srv.ClientTLSConfig()
-				raw := away(srv.Pipe())
-				calls := 0
-				o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
-					calls++
-					if nc != raw {
-						t.Errorf("TLS over %T", nc)
-					}
-					if cfg.ServerName != testHost || cfg.MinVersion != tls.VersionTLS12 || cfg.RootCAs == nil {
-						t.Errorf("configuration for %q, at least %x", cfg.ServerName, cfg.MinVersion)
-					}
-					secured := tls.Client(nc, cfg)
-					return wrap(secured), secured.HandshakeContext(ctx)
-				}
-				s := openSession(t, raw, o)
-				if st, ok := s.TLS(); !ok || st.HandshakeComplete != (name == "with its state") {
-					t.Errorf("TLS %v, %v", ok, st.HandshakeComplete)
-				}
-				s.Close()
-				if calls != 1 {
-					t.Errorf("TLSClient called %d times", calls)
-				}
-			})
-		})
-	}
-}
-
-// deadlineless is a TLS stack's connection that keeps deadlines to itself.
-type deadlineless struct{ net.Conn }
-
-func (deadlineless) SetDeadline(time.Time) error { return nil }
-
-func (deadlineless) SetReadDeadline(time.Time) error { return nil }
-
-func (deadlineless) SetWriteDeadline(time.Time) error { return nil }
-
-// TestTLSClientOutlivesItsTime has the time of the handshake pass: it must not
-// end the session that came of it. The stack is told the name without the dot
-// that only resolvers want.
-func TestTLSClientOutlivesItsTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.ImplicitTLS})
-		defer srv.Close()
-		o := plainText(withTLS(submission.TLSImplicit))
-		o.TLSConfig = srv.ClientTLSConfig()
-		o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
-			if cfg.ServerName != testHost {
-				t.Errorf("name %q", cfg.ServerName)
-			}
-			secured := tls.Client(nc, cfg)
-			return deadlineless{secured}, secured.HandshakeContext(ctx)
-		}
-		s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost+".", o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		time.Sleep(31 * time.Second)
-		if err := s.Noop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestTLSClientAndPins has a stack that verifies nothing, and a server whose key
 // is none of the pinned.
 func TestTLSClientAndPins(t *testing.T) {
@@ -758,90 +572,36 @@ func TestTLSClientAndPins(t *testing.T) {
 	}
 }
 
-func TestTLSClientFails(t *testing.T) {
-	errStack := errors.New("no cipher is good enough")
-	tests := []struct {
-		name      string
-		client    func(context.Context, net.Conn, *tls.Config) (net.Conn, error)
-		is        error
-		temporary bool
-		took      time.Duration
-	}{
-		{name: "error", is: errStack, client: func(context.Context, net.Conn, *tls.Config) (net.Conn, error) { return nil, errStack }},
-		{name: "no connection", client: func(context.Context, net.Conn, *tls.Config) (net.Conn, error) { return nil, nil }},
-		{name: "waits for its context", took: 30 * time.Second, temporary: true, is: os.ErrDeadlineExceeded,
-			client: func(ctx context.Context, _ net.Conn, _ *tls.Config) (net.Conn, error) {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}},
-		{name: "ignores its context", took: 30 * time.Second, temporary: true, is: os.ErrDeadlineExceeded,
-			client: func(_ context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
-				c := tls.Client(nc, cfg)
-				return c, c.Handshake()
-			}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := plainText(withTLS(submission.TLSImplicit))
-				o.TLSClient = tt.client
-				wire := &tap{Conn: play(t, "whole", "stall")}
-				start := time.Now()
-				s, err := submission.NewSession(context.Background(), wire, testHost, o)
-				if took := time.Since(start); took != tt.took || s != nil {
-					t.Errorf("took %v, want %v; session %v", took, tt.took, s)
+// The cipher suites of TLSConfig are those of the handshake.
+func TestCipherSuites(t *testing.T) {
+	const one, other = tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
+		for server, ok := range map[uint16]bool{0: true, one: true, other: false} {
+			t.Run(fmt.Sprintf("%v, server %x", mode, server), func(t *testing.T) {
+				c := &smtptest.Config{TLSConfig: &tls.Config{MaxVersion: tls.VersionTLS12}}
+				if server != 0 {
+					c.TLSConfig.CipherSuites = []uint16{server}
 				}
-				e := wantError[*submission.TLSError](t, err)
-				if e.Temporary() != tt.temporary || tt.is != nil && !errors.Is(err, tt.is) {
-					t.Errorf("temporary %v: %v", e.Temporary(), err)
+				if mode == submission.TLSImplicit {
+					c.TLS = smtptest.ImplicitTLS
 				}
-				wantOnlyTLS(t, wire.written())
+				srv := serve(t, c)
+				o := plainText(withTLS(mode))
+				o.TLSConfig = srv.ClientTLSConfig()
+				o.TLSConfig.CipherSuites = []uint16{one}
+				s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, o)
+				if !ok {
+					wantError[*submission.TLSError](t, err)
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if st, _ := s.TLS(); st.CipherSuite != one {
+					t.Errorf("suite %s", tls.CipherSuiteName(st.CipherSuite))
+				}
 			})
-		})
-	}
-}
-
-// TestRealSockets runs a session over TCP, where the kernel is asked whether
-// something waits and TLS 1.3 sends tickets unasked.
-func TestRealSockets(t *testing.T) {
-	for _, mode := range []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS} {
-		srv := serve(t, &smtptest.Config{TLS: mode, Accounts: map[string]string{"username": "password"}})
-		o := &submission.Options{Auth: testPassword, TLSConfig: srv.ClientTLSConfig()}
-		switch mode {
-		case smtptest.ImplicitTLS:
-			o.TLS = submission.TLSImplicit
-		case smtptest.NoTLS:
-			o.TLS = submission.TLSNone
-		}
-		c, err := submission.New(srv.Addr(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := c.Dial(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 5 {
-			if err := s.Noop(context.Background()); err != nil {
-				t.Error(err)
-			}
-		}
-		s.Close()
-		c.Close()
-		if !strings.Contains(strings.Join(commands(srv), "\n"), "EHLO [127.0.0.1]\n") {
-			t.Errorf("said %q", commands(srv))
-		}
-	}
-}
-
-// TestOnlyTLSIsSeen checks the check.
-func TestOnlyTLSIsSeen(t *testing.T) {
-	good := []byte("\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x00")
-	wantOnlyTLS(t, good)
-	wantOnlyTLS(t, append([]byte("EHLO x\r\nSTARTTLS\r\n"), good...))
-	for _, bad := range [][]byte{[]byte("QUIT\r\n"), append(bytes.Clone(good), "QUIT\r\n"...), []byte("STARTTLS\r\nQUIT\r\n")} {
-		if len(inClear(bad)) == 0 {
-			t.Errorf("%q passes", bad)
 		}
 	}
 }

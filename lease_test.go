@@ -1,0 +1,310 @@
+package submission_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/emersion/go-sasl"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// A session that the server ended while it idled is replaced, whether it said
+// 421 first or not, and the message is sent once.
+func TestPoolReplacesDeadSession(t *testing.T) {
+	for name, end := range map[string]string{
+		"closed":                          "close",
+		"reset":                           "reset",
+		"421, then closed":                "S! 421 4.4.2 idle too long\nclose",
+		"421 to MAIL":                     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nclose",
+		"closed after MAIL":               "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose",
+		"closed in the reply to MAIL":     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS> 25\nclose",
+		"421 to MAIL and silence":         "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nstall",
+		"421 with more behind it to MAIL": "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 enough\nS! 503 what\nclose",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
+			for range 2 {
+				if err := poolSend(c); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What may have been accepted, what took too long, and a refusal of the content are
+// not tried again.
+func TestPoolDoesNotRetry(t *testing.T) {
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
+	for _, tc := range []struct {
+		name, end string
+		outcome   submission.Outcome
+		stage     submission.Stage
+	}{
+		{"silence after MAIL", flight + "stall", submission.NotSent, submission.StageMail},
+		{"silence at RCPT", flight + "S: 250 ok\nstall", submission.NotSent, submission.StageRcpt},
+		{"refused recipient", flight + "S: 250 ok\nS: 550 5.1.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
+		{"deferred recipient", flight + "S: 250 ok\nS: 450 4.2.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
+		{"closed after the dot", flight + message + "close", submission.Unknown, submission.StageFinal},
+		{"garbage after the dot", flight + message + "S: hello\nclose", submission.Unknown, submission.StageFinal},
+		{"refused content", flight + message + "S: 554 5.6.0 spam\n" + poolQuit, submission.NotSent, submission.StageFinal},
+		{"deferred content", flight + message + "S: 451 4.3.0 busy\n" + poolQuit, submission.NotSent, submission.StageFinal},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := scriptedClient(t, nil, poolGreeting+poolMessage+tc.end)
+				if err := poolSend(c); err != nil {
+					t.Fatal(err)
+				}
+				e := wantError[*submission.SendError](t, poolSend(c))
+				if e.Outcome != tc.outcome || e.Stage != tc.stage {
+					t.Errorf("%v at %v, want %v at %v", e.Outcome, e.Stage, tc.outcome, tc.stage)
+				}
+			})
+		})
+	}
+}
+
+// What speaks against the session starts once more on a fresh one, as long as
+// nothing of the message can have been accepted.
+func TestPoolStartsAgain(t *testing.T) {
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
+	for name, end := range map[string]string{
+		"MAIL refused, then closed":    flight + "S: 550 5.7.1 no\nclose",
+		"MAIL deferred, then closed":   flight + "S: 450 4.7.1 not now\nclose",
+		"garbage to MAIL":              flight + "S: hello\nclose",
+		"221 to MAIL":                  flight + "S: 221 bye\nclose",
+		"closed at RCPT":               flight + "S: 250 ok\nclose",
+		"421 to RCPT":                  flight + "S: 250 ok\nS: 421 bye\nclose",
+		"503 to RCPT":                  flight + "S: 250 ok\nS: 503 what\nS: 503 what\n" + poolQuit,
+		"closed at DATA":               flight + "S: 250 ok\nS: 250 ok\nclose",
+		"DATA deferred":                flight + "S: 250 ok\nS: 250 ok\nS: 452 4.4.5 enough\n" + poolQuit,
+		"DATA out of step":             flight + "S: 250 ok\nS: 250 ok\nS: 250 ok\neof",
+		"closed before the dot":        flight + "S: 250 ok\nS: 250 ok\nS: 354 go\nclose",
+		"421 after the dot":            flight + message + "S: 421 bye\nclose",
+		"connection full, at the end":  flight + message + "S: 451 4.4.5 enough of this connection\n" + poolQuit,
+		"not logged in any more":       flight + "S: 530 5.7.0 log in\nS: 503 no\nS: 503 no\n" + poolQuit,
+		"a reply too many, late":       "S! 250 taken once more\neof",
+		"the end of an idle session":   "S! 221 bye\nclose",
+		"the time of an idle one over": "S! 451 4.4.2 timeout\nclose",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
+				for range 2 {
+					if err := poolSend(c); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A session that was never used before gets no second try, and there is never a third.
+func TestPoolRetriesOnce(t *testing.T) {
+	dead := poolGreeting + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose"
+	t.Run("fresh", func(t *testing.T) {
+		c := scriptedClient(t, nil, dead)
+		wantError[*submission.SendError](t, poolSend(c))
+	})
+	t.Run("reused", func(t *testing.T) {
+		c := scriptedClient(t, nil, poolGreeting+poolMessage+"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose", dead)
+		if err := poolSend(c); err != nil {
+			t.Fatal(err)
+		}
+		wantError[*submission.SendError](t, poolSend(c))
+	})
+}
+
+// A long message that has begun to stream out of its source starts again too,
+// as long as the server has none of it.
+func TestPoolRetriesStream(t *testing.T) {
+	long := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 2000)
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	c := scriptedClient(t, nil,
+		poolGreeting+poolMessage+flight+"close",
+		poolGreeting+flight+fmt.Sprintf("S: 250 ok\nS: 250 ok\nS: 354 go\nC* %d\nC: .\nS: 250 taken\n", len(long))+poolQuit)
+	if err := poolSend(c); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Send(context.Background(), poolEnvelope, strings.NewReader(long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Bytes != int64(len(long)) {
+		t.Errorf("%d octets, want %d", r.Bytes, len(long))
+	}
+}
+
+// A dropped MAIL on a session of the pool is tried again, once and on a fresh
+// session; on a fresh one it is not.
+func TestMailDroppedRetry(t *testing.T) {
+	const mail = "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
+	greeting := greeted("PIPELINING")
+	for name, tc := range map[string]struct {
+		sends   int // the last of which fails
+		scripts []string
+		verdict verdict
+	}{
+		"reused, then good": {2, []string{greeting + flightOK + mail + "close", greeting + flightOK + "C: QUIT\nS: 221 bye\neof"}, verdict{sent: true}},
+		"fresh":             {1, []string{greeting + mail + "close"}, verdict{stage: submission.StageMail, temporary: true, is: io.EOF}},
+		"twice":             {2, []string{greeting + flightOK + mail + "close", greeting + mail + "close"}, verdict{stage: submission.StageMail, temporary: true, is: io.EOF}},
+		"RCPT":              {2, []string{greeting + flightOK + mail + "S: 250 ok\nclose", greeting + mail + "S: 250 ok\nclose"}, verdict{stage: submission.StageRcpt, temporary: true, is: io.EOF}},
+		"refused":           {2, []string{greeting + flightOK + mail + "S: 450 no\nclose", greeting + mail + "S: 450 no\nclose"}, verdict{stage: submission.StageMail, temporary: true, code: 450}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var dials int
+			o := plainText()
+			o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
+				dials++
+				if dials > len(tc.scripts) {
+					return nil, errors.New("one dial too many")
+				}
+				return smtptest.Play(t, tc.scripts[dials-1]), nil
+			})
+			c, err := submission.New(testHost, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var res *submission.Result
+			for range tc.sends {
+				res, err = c.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(memo))
+			}
+			tc.verdict.check(t, res, err)
+			c.Close()
+			if dials != len(tc.scripts) {
+				t.Errorf("%d dials, want %d", dials, len(tc.scripts))
+			}
+		})
+	}
+}
+
+// Once Unknown, never retried: the message goes out once.
+func TestUnknownIsNotRetried(t *testing.T) {
+	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "MESSAGE" && slices.Equal(c.Message.To, []string{"second@test.example"}) {
+			return &smtptest.Answer{Close: true}
+		}
+		return nil
+	}})
+	defer srv.Close()
+	o := plainText()
+	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+	c, err := submission.New(testHost, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, to := range []string{"first@test.example", "second@test.example"} {
+		_, err = c.Send(context.Background(), memoTo(to), strings.NewReader(memo))
+	}
+	verdict{outcome: submission.Unknown, stage: submission.StageFinal, is: io.EOF, status: []submission.RecipientStatus{submission.RecipientUncertain}}.check(t, nil, err)
+	seen := 0
+	for _, line := range srv.Transcript() {
+		if strings.Contains(line, "second@") {
+			seen++
+		}
+	}
+	if seen != 1 || srv.Sessions() != 1 {
+		t.Errorf("RCPT was sent %d times over %d sessions", seen, srv.Sessions())
+	}
+}
+
+// TestNoSessionNoMessage sends a message where no session comes about: NotSent,
+// with the error that Dial would give inside, and whether to try again.
+func TestNoSessionNoMessage(t *testing.T) {
+	const mail = "S: 220 hi\nC: EHLO client.test.example\n"
+	script := func(s string) dialFunc {
+		return func(context.Context, string, string) (net.Conn, error) { return play(t, "whole", s), nil }
+	}
+	var (
+		connect *submission.ConnectError
+		tlsErr  *submission.TLSError
+		auth    *submission.AuthError
+	)
+	tests := []struct {
+		name      string
+		dial      dialFunc
+		options   []func(*submission.Options)
+		as        any
+		stage     submission.Stage
+		code      int
+		temporary bool
+	}{
+		{name: "dial", dial: func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+			as: &connect, stage: submission.StageDial, temporary: true},
+		{name: "greeting 554", dial: script("S: 554 no" + quit), as: &connect, stage: submission.StageGreeting, code: 554},
+		{name: "greeting 421", dial: script("S: 421 no\neof"), as: &connect, stage: submission.StageGreeting, code: 421, temporary: true},
+		{name: "greeting garbage", dial: script("S! no\neof"), as: &connect, stage: submission.StageGreeting},
+		{name: "greeting EOF", dial: script("close\neof"), as: &connect, stage: submission.StageGreeting, temporary: true},
+		{name: "EHLO 550", dial: script(mail + "S: 550 no" + quit), as: &connect, stage: submission.StageHello, code: 550},
+		{name: "EHLO 450", dial: script(mail + "S: 450 no" + quit), as: &connect, stage: submission.StageHello, code: 450, temporary: true},
+		{name: "no STARTTLS", dial: script(mail + "S: 250 mail" + quit), options: []func(*submission.Options){withTLS(submission.TLSStartTLS)},
+			as: &connect, stage: submission.StageStartTLS},
+		{name: "STARTTLS 454", dial: script(mail + "S: 250-mail\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 no" + quit), options: []func(*submission.Options){withTLS(submission.TLSStartTLS)},
+			as: &connect, stage: submission.StageStartTLS, code: 454, temporary: true},
+		{name: "TLS closed", dial: script("C* 1\nclose"), options: []func(*submission.Options){withTLS(submission.TLSImplicit)},
+			as: &tlsErr, stage: submission.StageTLS, temporary: true},
+		{name: "no TLS", dial: script("C* 1\nS! 220 mail\nstall"), options: []func(*submission.Options){withTLS(submission.TLSImplicit)},
+			as: &tlsErr, stage: submission.StageTLS},
+		{name: "535", dial: script(offersAuth("PLAIN") + authPlain + "S: 535 no" + quit), options: []func(*submission.Options){withAuth(testPassword)},
+			as: &auth, stage: submission.StageAuth, code: 535},
+		{name: "454", dial: script(offersAuth("PLAIN") + authPlain + "S: 454 no" + quit), options: []func(*submission.Options){withAuth(testPassword)},
+			as: &auth, stage: submission.StageAuth, code: 454, temporary: true},
+		{name: "no AUTH", dial: script(mail + "S: 250 mail" + quit), options: []func(*submission.Options){withAuth(testPassword)},
+			as: &auth, stage: submission.StageAuth},
+		{name: "AUTH EOF", dial: script(offersAuth("PLAIN") + authPlain + "close\neof"), options: []func(*submission.Options){withAuth(testPassword)},
+			as: &auth, stage: submission.StageAuth, temporary: true},
+		{name: "no mechanism of the caller's", dial: script(offersAuth("PLAIN") + quit),
+			options: []func(*submission.Options){withAuth(submission.AuthFunc(func(context.Context, submission.ServerInfo) (sasl.Client, error) { return nil, os.ErrNotExist }))},
+			as:      &auth, stage: submission.StageAuth},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := plainText(tt.options...)
+			dials := 0
+			o.Dialer = dialFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+				dials++
+				return tt.dial(ctx, network, addr)
+			})
+			c, err := submission.New(testHost, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			res, err := c.Send(context.Background(), submission.Envelope{From: "a@test.example", To: submission.To("b@test.example", "c@test.example")}, strings.NewReader("x\n"))
+			e := wantError[*submission.SendError](t, err)
+			if res != nil || e.Outcome != submission.NotSent || e.Stage != tt.stage || e.Temporary() != tt.temporary {
+				t.Errorf("result %v, outcome %v, stage %v, temporary %v: %v", res, e.Outcome, e.Stage, e.Temporary(), err)
+			}
+			if !errors.As(err, tt.as) {
+				t.Errorf("no %T in %v", tt.as, err)
+			}
+			if got := e.Reply; got == nil && tt.code != 0 || got != nil && got.Code != tt.code {
+				t.Errorf("reply %v, want %d", got, tt.code)
+			}
+			for i, r := range e.Recipients {
+				if r.Status != submission.RecipientUnsent || r.Reply.Code != 0 {
+					t.Errorf("recipient %d: %v", i, r)
+				}
+			}
+			if len(e.Recipients) != 2 || dials != 1 {
+				t.Errorf("%d recipients, %d dials", len(e.Recipients), dials)
+			}
+		})
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // All 256 values of Notify, for the envelope, for a recipient, and for both.
@@ -164,7 +163,7 @@ func TestDSNNotOffered(t *testing.T) {
 	env := memoTo("c@test.example", "b@test.example")
 	env.Partial = true
 	env.To[0].Notify = submission.NotifyFailure
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	res, err := send(s, env)
 	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: submission.ErrUnsupported}.check(t, res, err)

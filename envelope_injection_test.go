@@ -202,7 +202,7 @@ func tryDial(o *submission.Options) (string, error) {
 
 // Nor do the arguments of functions.
 func TestInjectionArguments(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("SMTPUTF8")+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("SMTPUTF8")+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	for _, in := range injections {
 		for _, v := range []string{in, "x" + in, in + "x", "x@test.example" + in} {
@@ -218,7 +218,7 @@ func TestInjectionArguments(t *testing.T) {
 			if _, err := submission.New("host"+v+":25", nil); err == nil {
 				t.Errorf("New takes %q", v)
 			}
-			nc := smtptest.Play(t, "eof")
+			nc := play(t, "whole", "eof")
 			if _, err := submission.NewSession(context.Background(), nc, v, plainText()); err == nil {
 				t.Errorf("NewSession takes the host %q", v)
 			}

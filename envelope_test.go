@@ -78,7 +78,7 @@ func TestParametersNotOffered(t *testing.T) {
 				if !errors.Is(err, submission.ErrUnsupported) || !strings.Contains(err.Error(), keyword) {
 					t.Errorf("error %v, want ErrUnsupported that names %s", err, keyword)
 				}
-				s := openSession(t, smtptest.Play(t, greeted(p.keywords...)+"C: QUIT\nS: 221 bye\neof"),
+				s := openSession(t, play(t, "whole", greeted(p.keywords...)+"C: QUIT\nS: 221 bye\neof"),
 					plainText(func(o *submission.Options) { o.Disable = []string{strings.ToLower(keyword)} }))
 				defer s.Close()
 				if _, err := send(s, env); !errors.Is(err, submission.ErrUnsupported) {
@@ -88,7 +88,7 @@ func TestParametersNotOffered(t *testing.T) {
 		}
 	}
 	t.Run("HELO", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, "S: 220 hi\nC: HELO client.test.example\nS: 250 hi\nC: QUIT\nS: 221 bye\neof"),
+		s := openSession(t, play(t, "whole", "S: 220 hi\nC: HELO client.test.example\nS: 250 hi\nC: QUIT\nS: 221 bye\neof"),
 			plainText(func(o *submission.Options) { o.HELO = true }))
 		defer s.Close()
 		for _, p := range parameters {

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // typedError is what every error type of the package has.
@@ -84,7 +83,7 @@ func TestServerTextEscaped(t *testing.T) {
 		submission.StageRcpt:  way{}.until(atRcpt1) + "S> " + nasty + "\n",
 		submission.StageFinal: strings.Replace(stepsOK, "S: 250 taken", "S> "+nasty, 1),
 	} {
-		s := openSession(t, smtptest.Play(t, greeted()+script+"C: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted()+script+"C: QUIT\nS: 221 bye\neof"), plainText())
 		_, err := send(s, memoTo("b@test.example"))
 		s.Close()
 		verdict{stage: stage, code: 550}.check(t, nil, err)
@@ -107,7 +106,7 @@ func TestServerTextEscaped(t *testing.T) {
 func TestClosingSaidOnce(t *testing.T) {
 	for at := range stageAt {
 		w := way{}
-		s := openSession(t, smtptest.Play(t, w.greeting()+w.until(at)+"S: 421 4.3.2 shutting down\neof"), plainText())
+		s := openSession(t, play(t, "whole", w.greeting()+w.until(at)+"S: 421 4.3.2 shutting down\neof"), plainText())
 		_, err := send(s, w.envelope())
 		if err == nil || strings.Count(err.Error(), "shutting down") != 1 {
 			t.Errorf("%v", err)
@@ -134,7 +133,7 @@ func TestAuthHints(t *testing.T) {
 // From outside, through any wrapping, the typed errors and the causes are found.
 func TestErrorsReachable(t *testing.T) {
 	sendAll := func(script string, env submission.Envelope) error {
-		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script), plainText())
+		s := openSession(t, play(t, "whole", greeted("PIPELINING")+script), plainText())
 		defer s.Close()
 		_, err := send(s, env)
 		return fmt.Errorf("job 7: %w", fmt.Errorf("mail: %w", err))
@@ -176,7 +175,7 @@ func TestErrorsReachable(t *testing.T) {
 // A cause of the caller's own goes through: from a source, from a context.
 func TestOwnErrorsReachable(t *testing.T) {
 	cause := &net.DNSError{Err: "of another protocol", Name: "x"}
-	s := openSession(t, smtptest.Play(t, greeted()+"eof"), plainText())
+	s := openSession(t, play(t, "whole", greeted()+"eof"), plainText())
 	_, err := s.Send(context.Background(), memoTo("b@test.example"), &failing{err: fmt.Errorf("template: %w", cause)})
 	var dns *net.DNSError
 	if !errors.As(err, &dns) || dns != cause {
@@ -184,7 +183,7 @@ func TestOwnErrorsReachable(t *testing.T) {
 	}
 	verdict{stage: submission.StageMessage, is: cause}.check(t, nil, err)
 
-	s = openSession(t, smtptest.Play(t, greeted()+"stall"), plainText())
+	s = openSession(t, play(t, "whole", greeted()+"stall"), plainText())
 	why := errors.New("maintenance")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go cancel(why)
@@ -245,7 +244,7 @@ func TestManyCausesShort(t *testing.T) {
 		script += fmt.Sprintf("C: RCPT TO:<r%d@test.example>\n", i)
 		replies += "S: 550 5.1.1 no such user\n"
 	}
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script+replies+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+script+replies+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	_, err := send(s, env)
 	if n := len(addressErrors(err)); n != 40 {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // A server may offer more to a client that it knows: what seems to be missing is
@@ -46,7 +45,7 @@ func TestExtensionsBehindAuth(t *testing.T) {
 		return err
 	}
 	t.Run("offered then", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, script+`
+		s := openSession(t, play(t, "whole", script+`
 			C: MAIL FROM:<a@test.example>`+message+`
 			C: EHLO client.test.example
 			S: 250-mail.test.example
@@ -61,7 +60,7 @@ func TestExtensionsBehindAuth(t *testing.T) {
 		}
 	})
 	t.Run("not then either", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, script+`
+		s := openSession(t, play(t, "whole", script+`
 			C: EHLO client.test.example
 			S: 250-mail.test.example
 			S: 250 PIPELINING
@@ -76,7 +75,7 @@ func TestExtensionsBehindAuth(t *testing.T) {
 		}
 	})
 	t.Run("EHLO refused", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, script+`
+		s := openSession(t, play(t, "whole", script+`
 			C: EHLO client.test.example
 			S: 503 once is enough
 			C: MAIL FROM:<a@test.example>`+message), plainText(auth))
@@ -163,11 +162,13 @@ func TestExtensionSize(t *testing.T) {
 		"SIZE ten":                  0,
 		"SIZE 99999999999999999999": 0,
 	} {
-		s := openSession(t, play(t, "whole", hello+"S: 250-hi\nS: 250 "+line+quit), plainText())
-		if got, ok := s.Extensions().Size(); got != want || !ok {
-			t.Errorf("%s: %d, %v; want %d", line, got, ok, want)
-		}
-		s.Close()
+		t.Run(line, func(t *testing.T) {
+			s := openSession(t, play(t, "whole", hello+"S: 250-hi\nS: 250 "+line+quit), plainText())
+			defer s.Close()
+			if got, ok := s.Extensions().Size(); got != want || !ok {
+				t.Errorf("%d, %v; want %d", got, ok, want)
+			}
+		})
 	}
 	if n, ok := (submission.Extensions{}).Size(); n != 0 || ok {
 		t.Errorf("zero Extensions: %d, %v", n, ok)

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 func TestExternal(t *testing.T) {
@@ -19,7 +18,7 @@ func TestExternal(t *testing.T) {
 			t.Errorf("%s: %s, %v", identity, used, err)
 		}
 	}
-	nc := smtptest.Play(t, "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH EXTERNAL\nC: AUTH EXTERNAL =\nS: 235 ok")
+	nc := play(t, "whole", "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH EXTERNAL\nC: AUTH EXTERNAL =\nS: 235 ok")
 	if _, err := submission.NewSession(context.Background(), nc, testHost, plainText(func(o *submission.Options) { o.Auth = submission.External("") })); err != nil {
 		t.Error(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -28,10 +29,41 @@ func eachDelivery(t *testing.T, f func(t *testing.T, delivery string)) {
 	}
 }
 
-// play is smtptest.Play with a script that is delivered in one of deliveries.
+// play is smtptest.Play with a script that is delivered in one of deliveries. When
+// the test fails, it prints the script.
 func play(t testing.TB, delivery, script string) net.Conn {
 	t.Helper()
-	return smtptest.Play(t, "deliver "+delivery+"\n"+script)
+	script = "deliver " + delivery + "\n" + script
+	if !t.Failed() { // a script that follows a failure explains nothing
+		t.Cleanup(func() { // after the last check of Play, which is a Cleanup too
+			if t.Failed() {
+				t.Logf("the script:\n%s", numbered(script))
+			}
+		})
+	}
+	return smtptest.Play(t, script)
+}
+
+// maxShown is how many octets of a script a failed test prints: a few scripts have
+// megabytes.
+const maxShown = 8 << 10
+
+// numbered returns a script with the numbers of its lines, which the reports of Play
+// refer to.
+func numbered(script string) string {
+	var b strings.Builder
+	n := 0
+	for line := range strings.Lines(script) {
+		n++
+		if b.Len()+len(line) > maxShown {
+			fmt.Fprintf(&b, "... (%d octets in all)\n", len(script))
+			break
+		}
+		if line = strings.TrimLeft(strings.TrimSuffix(line, "\n"), " \t"); line != "" {
+			fmt.Fprintf(&b, "%4d  %s\n", n, line)
+		}
+	}
+	return b.String()
 }
 
 // greeted is the script of a handshake with a server that offers keywords.

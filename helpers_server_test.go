@@ -77,7 +77,7 @@ func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...stri
 	var dialed atomic.Int32
 	var peers []net.Conn
 	for _, script := range scripts {
-		peers = append(peers, smtptest.Play(t, script))
+		peers = append(peers, play(t, "whole", script))
 	}
 	o := plainText()
 	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
@@ -121,10 +121,17 @@ func poolSend(c *submission.Client) error {
 	return err
 }
 
-// serve starts a server that is closed with the test.
+// serve starts a server that is closed with the test. When the test fails, it prints
+// the end of the transcript.
 func serve(t testing.TB, c *smtptest.Config) *smtptest.Server {
 	srv := smtptest.NewServer(c)
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() {
+		srv.Close()
+		if t.Failed() {
+			text := strings.Join(srv.Transcript(), "\n")
+			t.Logf("the transcript:\n%s", text[max(0, len(text)-maxShown):])
+		}
+	})
 	return srv
 }
 

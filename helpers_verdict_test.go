@@ -309,9 +309,14 @@ const (
 	plainRcpt = "RCPT TO:<b@test.example>"
 )
 
-// wantLines sends an envelope to a server that refuses everything and wants
-// exactly these MAIL and RCPT lines.
+// wantLines sends an envelope to a server that refuses the last recipient, in a subtest
+// of its own, and wants exactly these MAIL and RCPT lines.
 func wantLines(t *testing.T, keywords []string, env submission.Envelope, mail string, rcpts ...string) {
+	t.Helper()
+	t.Run(strings.Join(append([]string{mail}, rcpts...), ", "), func(t *testing.T) { checkLines(t, keywords, env, mail, rcpts...) })
+}
+
+func checkLines(t *testing.T, keywords []string, env submission.Envelope, mail string, rcpts ...string) {
 	t.Helper()
 	script := greeted(keywords...) + "C: " + mail + "\nS: 250 ok\n"
 	for i, r := range rcpts {
@@ -321,16 +326,28 @@ func wantLines(t *testing.T, keywords []string, env submission.Envelope, mail st
 		}
 		script += "C: " + r + "\nS: " + reply + "\n"
 	}
-	s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", script+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	_, err := send(s, env)
 	verdict{stage: submission.StageRcpt, code: 550}.check(t, nil, err)
 }
 
-// wantNothing sends an envelope that must be refused with nothing written.
-func wantNothing(t *testing.T, keywords []string, env submission.Envelope) error {
+// wantNothing sends an envelope, in a subtest of its own. It must be refused, and
+// nothing may be written.
+func wantNothing(t *testing.T, keywords []string, env submission.Envelope) (err error) {
 	t.Helper()
-	s := openSession(t, smtptest.Play(t, greeted(keywords...)+"C: QUIT\nS: 221 bye\neof"), plainText())
+	t.Run("refused", func(t *testing.T) { err = checkNothing(t, keywords, env) })
+	return err
+}
+
+func checkNothing(t *testing.T, keywords []string, env submission.Envelope) error {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("the envelope: %+v", env)
+		}
+	}()
+	s := openSession(t, play(t, "whole", greeted(keywords...)+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	res, err := send(s, env)
 	e, ok := err.(*submission.SendError)

@@ -174,7 +174,7 @@ func TestMailDroppedRetry(t *testing.T) {
 				if dials > len(tc.scripts) {
 					return nil, errors.New("one dial too many")
 				}
-				return smtptest.Play(t, tc.scripts[dials-1]), nil
+				return play(t, "whole", tc.scripts[dials-1]), nil
 			})
 			c, err := submission.New(testHost, o)
 			if err != nil {

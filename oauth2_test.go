@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 func TestOAuth2(t *testing.T) {
@@ -60,7 +59,7 @@ func TestOAuth2(t *testing.T) {
 			t.Error("a token was asked for that could not be sent")
 			return "", nil
 		}}
-		nc := away(smtptest.Play(t, "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH XOAUTH2\nC: QUIT\nS: 221 x\neof"))
+		nc := away(play(t, "whole", "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH XOAUTH2\nC: QUIT\nS: 221 x\neof"))
 		_, err := submission.NewSession(context.Background(), nc, testHost, plainText(func(o *submission.Options) { o.Auth = auth }))
 		if !errors.Is(err, submission.ErrInsecureAuth) {
 			t.Errorf("%v", err)

@@ -2,12 +2,11 @@ package submission_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // domainOf returns a domain of n octets.
@@ -114,7 +113,7 @@ func TestGoodAddresses(t *testing.T) {
 			if path == "" {
 				path = tc.addr
 			}
-			s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<"+path+">\nS: 250 ok\nC: RCPT TO:<"+path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"), plainText())
+			s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<"+path+">\nS: 250 ok\nC: RCPT TO:<"+path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"), plainText())
 			defer s.Close()
 			_, err := send(s, submission.Envelope{From: tc.addr, To: submission.To(tc.addr)})
 			v := verdict{stage: submission.StageRcpt, code: 550}
@@ -134,7 +133,7 @@ func TestGoodAddresses(t *testing.T) {
 func TestBadAddresses(t *testing.T) {
 	for _, addr := range badAddresses {
 		t.Run(addr, func(t *testing.T) {
-			s := openSession(t, smtptest.Play(t, greeted("PIPELINING", "SMTPUTF8", "8BITMIME", "AUTH PLAIN", "DSN")+"C: QUIT\nS: 221 bye\neof"), plainText())
+			s := openSession(t, play(t, "whole", greeted("PIPELINING", "SMTPUTF8", "8BITMIME", "AUTH PLAIN", "DSN")+"C: QUIT\nS: 221 bye\neof"), plainText())
 			defer s.Close()
 			_, err := send(s, memoTo(addr))
 			verdict{stage: submission.StageRcpt, status: []submission.RecipientStatus{submission.RecipientInvalid}}.check(t, nil, err)
@@ -166,11 +165,11 @@ func TestBadAddresses(t *testing.T) {
 // null path is a sender and nothing but a sender.
 func TestSpecialPaths(t *testing.T) {
 	for _, name := range []string{"Postmaster", "postmaster", "POSTMASTER"} {
-		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<"+name+">\nS: 250 ok\nC: DATA\nS: 354 go\n"+memoData+"S: 250 ok\nC: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<"+name+">\nS: 250 ok\nC: DATA\nS: 354 go\n"+memoData+"S: 250 ok\nC: QUIT\nS: 221 bye\neof"), plainText())
 		mustSend(t, s, submission.Envelope{From: submission.NullSender, To: submission.To(name)})
 		s.Close()
 	}
-	s := openSession(t, smtptest.Play(t, greeted("AUTH PLAIN")+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("AUTH PLAIN")+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	_, err := send(s, submission.Envelope{From: "Postmaster", To: submission.To("b@test.example")})
 	wantError[*submission.SenderError](t, err)
@@ -197,18 +196,20 @@ func TestDefaultSender(t *testing.T) {
 		{submission.NullSender, "", ""},
 		{"d@тест.example", "", "d@xn--e1aybc.example"},
 	} {
-		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<"+tc.path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"),
-			plainText(func(o *submission.Options) { o.From = tc.option }))
-		_, err := send(s, submission.Envelope{From: tc.from, To: submission.To("b@test.example")})
-		e := wantError[*submission.SenderError](t, err)
-		want := tc.from
-		if want == "" {
-			want = tc.option
-		}
-		if e.Addr != want {
-			t.Errorf("the error names %q, want %q", e.Addr, want)
-		}
-		s.Close()
+		t.Run(fmt.Sprintf("option %q, From %q", tc.option, tc.from), func(t *testing.T) {
+			s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<"+tc.path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"),
+				plainText(func(o *submission.Options) { o.From = tc.option }))
+			defer s.Close()
+			_, err := send(s, submission.Envelope{From: tc.from, To: submission.To("b@test.example")})
+			e := wantError[*submission.SenderError](t, err)
+			want := tc.from
+			if want == "" {
+				want = tc.option
+			}
+			if e.Addr != want {
+				t.Errorf("the error names %q, want %q", e.Addr, want)
+			}
+		})
 	}
 }
 
@@ -221,39 +222,38 @@ func TestSMTPUTF8(t *testing.T) {
 		for _, to := range []string{ascii, domain, local, both} {
 			for _, asked := range []bool{false, true} {
 				for _, offered := range []bool{false, true} {
-					fromNeeds, toNeeds := from == local || from == both, to == local || to == both
-					script := greeted()
-					if offered {
-						script = greeted("SMTPUTF8")
-					}
-					mail := "C: MAIL FROM:<" + paths[from] + ">"
-					if fromNeeds || toNeeds || asked {
-						mail += " SMTPUTF8"
-					}
-					good := offered || !fromNeeds && !toNeeds && !asked
-					if good {
-						script += mail + "\nS: 250 ok\nC: RCPT TO:<" + paths[to] + ">\nS: 250 ok\nC: DATA\nS: 354 go\n" + memoData + "S: 250 ok\n"
-					}
-					s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
-					_, err := send(s, submission.Envelope{From: from, To: submission.To(to), UTF8: asked})
-					s.Close()
-					if good {
-						if err != nil {
-							t.Errorf("%s to %s, asked %v, offered %v: %v", from, to, asked, offered, err)
+					t.Run(fmt.Sprintf("%s to %s, asked %v, offered %v", from, to, asked, offered), func(t *testing.T) {
+						fromNeeds, toNeeds := from == local || from == both, to == local || to == both
+						script := greeted()
+						if offered {
+							script = greeted("SMTPUTF8")
 						}
-						continue
-					}
-					if !errors.Is(err, submission.ErrUnsupported) {
-						t.Errorf("%s to %s, asked %v: %v", from, to, asked, err)
-					}
-					v := verdict{stage: submission.StageMail, is: submission.ErrUnsupported}
-					if !fromNeeds && !asked {
-						v.stage = submission.StageRcpt
-						wantError[*submission.AddressError](t, err)
-					} else {
-						wantError[*submission.SenderError](t, err)
-					}
-					v.check(t, nil, err)
+						mail := "C: MAIL FROM:<" + paths[from] + ">"
+						if fromNeeds || toNeeds || asked {
+							mail += " SMTPUTF8"
+						}
+						good := offered || !fromNeeds && !toNeeds && !asked
+						if good {
+							script += mail + "\nS: 250 ok\nC: RCPT TO:<" + paths[to] + ">\nS: 250 ok\nC: DATA\nS: 354 go\n" + memoData + "S: 250 ok\n"
+						}
+						s := openSession(t, play(t, "whole", script+"C: QUIT\nS: 221 bye\neof"), plainText())
+						_, err := send(s, submission.Envelope{From: from, To: submission.To(to), UTF8: asked})
+						s.Close()
+						if good {
+							if err != nil {
+								t.Error(err)
+							}
+							return
+						}
+						v := verdict{stage: submission.StageMail, is: submission.ErrUnsupported}
+						if !fromNeeds && !asked {
+							v.stage = submission.StageRcpt
+							wantError[*submission.AddressError](t, err)
+						} else {
+							wantError[*submission.SenderError](t, err)
+						}
+						v.check(t, nil, err)
+					})
 				}
 			}
 		}
@@ -263,7 +263,7 @@ func TestSMTPUTF8(t *testing.T) {
 // A partial envelope goes on without the recipient that would need SMTPUTF8, and
 // then does not ask for it.
 func TestSMTPUTF8Partial(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	env := memoTo("имя@test.example", "b@test.example")
 	env.Partial = true
@@ -276,11 +276,11 @@ func TestSMTPUTF8Partial(t *testing.T) {
 // at all.
 func TestLowOctetCRLF(t *testing.T) {
 	const addr = "a\u010d\u010ab@test.example"
-	s := openSession(t, smtptest.Play(t, greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
 	_, err := send(s, memoTo(addr))
 	verdict{stage: submission.StageRcpt, is: submission.ErrUnsupported}.check(t, nil, err)
 	s.Close()
-	s = openSession(t, smtptest.Play(t, greeted("SMTPUTF8")+"C: MAIL FROM:<a@test.example> SMTPUTF8\nS: 250 ok\n"+
+	s = openSession(t, play(t, "whole", greeted("SMTPUTF8")+"C: MAIL FROM:<a@test.example> SMTPUTF8\nS: 250 ok\n"+
 		`C> RCPT TO:<a\xc4\x8d\xc4\x8ab@test.example>\r\n`+"\nS: 550 no\nC: QUIT\nS: 221 bye\neof"), plainText())
 	_, err = send(s, memoTo(addr))
 	verdict{stage: submission.StageRcpt, code: 550}.check(t, nil, err)
@@ -289,7 +289,7 @@ func TestLowOctetCRLF(t *testing.T) {
 
 // An address may be asked about more than once, and each has its own result.
 func TestRecipientTwice(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+`
 		C: MAIL FROM:<a@test.example>
 		C: RCPT TO:<b@test.example>
 		C: RCPT TO:<b@test.example>
@@ -310,7 +310,7 @@ func TestRecipientTwice(t *testing.T) {
 func TestBadRecipientsLocally(t *testing.T) {
 	env := memoTo("no address", "b@test.example", "c@test.example\r\nRSET", "d@test.example")
 	env.Partial = true
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+`
 		C: MAIL FROM:<a@test.example>
 		C: RCPT TO:<b@test.example>
 		C: RCPT TO:<d@test.example>
@@ -335,7 +335,7 @@ func TestBadRecipientsLocally(t *testing.T) {
 		"all of partial": {"no address", "b@"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+"C: QUIT\nS: 221 bye\neof"), plainText())
+			s := openSession(t, play(t, "whole", greeted("PIPELINING")+"C: QUIT\nS: 221 bye\neof"), plainText())
 			defer s.Close()
 			env := memoTo(to...)
 			env.Partial = name != "all-or-nothing"

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 func TestReplies(t *testing.T) {
@@ -129,12 +128,14 @@ func TestEnhancedCode(t *testing.T) {
 		"550 4.1.1 x": {}, "450 5.1.1 x": {}, "550 2.1.1 x": {}, "550 5.1 x": {}, "550 5.1.1x": {}, "550 5.1.1.1 x": {}, "550 5.1234.1 x": {}, "550 x 5.1.1": {},
 		"550 5..1 x": {}, "550  5.1.1 x": {}, "550": {}, "550 5": {}, "550 6.1.1 x": {}, "550-5.1.1 a\\r\\n550 5.1.2 b": {5, 1, 1}, "550-5.1.1\\r\\n550 b": {5, 1, 1},
 	} {
-		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<a@test.example>\nS> "+text+"\\r\\n\nC: QUIT\nS: 221 bye\neof"), plainText())
-		_, err := send(s, memoTo("b@test.example"))
-		s.Close()
-		r := wantError[*submission.SendError](t, err).Reply
-		if r == nil || r.Enhanced != want {
-			t.Errorf("%q: %v, want %v", text, r, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<a@test.example>\nS> "+text+"\\r\\n\nC: QUIT\nS: 221 bye\neof"), plainText())
+			defer s.Close()
+			_, err := send(s, memoTo("b@test.example"))
+			r := wantError[*submission.SendError](t, err).Reply
+			if r == nil || r.Enhanced != want {
+				t.Errorf("%v, want %v", r, want)
+			}
+		})
 	}
 }

@@ -46,7 +46,7 @@ func TestTransportCalls(t *testing.T) {
 
 // Begin already refuses what the server does not offer.
 func TestBeginChecks(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	env := memoTo("b@test.example")
 	env.UTF8 = true
@@ -131,7 +131,7 @@ func TestHousekeepingFaults(t *testing.T) {
 					if survives {
 						end += "\n" + flightOK + "C: QUIT\nS: 221 bye"
 					}
-					s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: "+verb+"\n"+end+"\neof"), plainText())
+					s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: "+verb+"\n"+end+"\neof"), plainText())
 					mustSend(t, s, memoTo("b@test.example"))
 					ctx, cancel := context.WithCancel(context.Background())
 					defer cancel()
@@ -267,7 +267,7 @@ func TestQuitFaults(t *testing.T) {
 				if f.kind == extraKind {
 					end = `S> 221 bye\r\n250 and one more\r\n`
 				}
-				s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\n"+end+"\neof"), plainText())
+				s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\n"+end+"\neof"), plainText())
 				res := mustSend(t, s, memoTo("b@test.example"))
 				start := time.Now()
 				if err := s.Close(); err != nil {
@@ -293,7 +293,7 @@ func TestQuitFaults(t *testing.T) {
 func TestQuitUnanswered(t *testing.T) {
 	for _, limit := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nstall\neof"),
+			s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nstall\neof"),
 				plainText(func(o *submission.Options) { o.Timeouts.Quit = limit }))
 			mustSend(t, s, memoTo("b@test.example"))
 			start := time.Now()

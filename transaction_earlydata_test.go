@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // TestEarlyData: MAIL, RCPT and the message go out together, and every reply is
@@ -48,7 +47,7 @@ func TestEarlyData(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			script := greeting + flight + tc.replies
-			s := openSession(t, smtptest.Play(t, script), plainText(func(o *submission.Options) { o.EarlyData = true }))
+			s := openSession(t, play(t, "whole", script), plainText(func(o *submission.Options) { o.EarlyData = true }))
 			env := submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}
 			_, err := s.Send(context.Background(), env, strings.NewReader("one\ntwo\n"))
 			e := wantError[*submission.SendError](t, err)

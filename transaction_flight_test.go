@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // A server that refuses and hangs up: the refusal is what the caller sees.
@@ -72,7 +71,7 @@ func TestRefusedAndHungUp(t *testing.T) {
 // In lockstep the refusal is heard before the end of the connection is, which
 // then is the next message's.
 func TestRefusedAndHungUpLockstep(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<a@test.example>\nS: 550 5.7.1 go away\nC: MAIL FROM:<a@test.example>\nclose\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<a@test.example>\nS: 550 5.7.1 go away\nC: MAIL FROM:<a@test.example>\nclose\neof"), plainText())
 	_, err := send(s, memoTo("b@test.example"))
 	verdict{stage: submission.StageMail, code: 550}.check(t, nil, err)
 	_, err = send(s, memoTo("b@test.example"))
@@ -85,22 +84,24 @@ func TestRefusedAndHungUpLockstep(t *testing.T) {
 func TestRefusedMailKeepsRecipients(t *testing.T) {
 	for _, partial := range []bool{false, true} {
 		for _, second := range []string{"503 5.5.1 MAIL first", "550 5.5.1 MAIL first", "450 4.5.1 no"} {
-			script := greeted("PIPELINING") + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
-			replies := "S: 451 4.7.1 greylisted\nS: " + second + "\nS: 503 5.5.1 MAIL first\n"
-			if partial {
-				script, replies = script+"C: DATA\n", replies+"S: 503 5.5.1 RCPT first\n"
-			}
-			s := openSession(t, smtptest.Play(t, script+replies+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
-			env := memoTo("b@test.example", "c@test.example")
-			env.Partial = partial
-			res, err := send(s, env)
-			verdict{stage: submission.StageMail, code: 451, temporary: true,
-				status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
-			if list := addressErrors(err); list != nil {
-				t.Errorf("recipients are blamed: %v", list)
-			}
-			mustSend(t, s, memoTo("b@test.example"))
-			s.Close()
+			t.Run(fmt.Sprintf("partial %v, %s", partial, second), func(t *testing.T) {
+				script := greeted("PIPELINING") + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
+				replies := "S: 451 4.7.1 greylisted\nS: " + second + "\nS: 503 5.5.1 MAIL first\n"
+				if partial {
+					script, replies = script+"C: DATA\n", replies+"S: 503 5.5.1 RCPT first\n"
+				}
+				s := openSession(t, play(t, "whole", script+replies+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+				env := memoTo("b@test.example", "c@test.example")
+				env.Partial = partial
+				res, err := send(s, env)
+				verdict{stage: submission.StageMail, code: 451, temporary: true,
+					status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
+				if list := addressErrors(err); list != nil {
+					t.Errorf("recipients are blamed: %v", list)
+				}
+				mustSend(t, s, memoTo("b@test.example"))
+				s.Close()
+			})
 		}
 	}
 }
@@ -108,7 +109,7 @@ func TestRefusedMailKeepsRecipients(t *testing.T) {
 // MAIL is refused, yet the server takes recipients and asks for the message:
 // even an empty one might reach them.
 func TestDataAfterRefusedMail(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+`
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+`
 		C: MAIL FROM:<a@test.example>
 		C: RCPT TO:<b@test.example>
 		C: DATA
@@ -143,7 +144,7 @@ func TestLoneDot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+end), plainText())
+				s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+end), plainText())
 				res, err := send(s, memoTo("b@test.example"))
 				refused.check(t, res, err)
 				mustBeOver(t, s)
@@ -154,7 +155,7 @@ func TestLoneDot(t *testing.T) {
 
 // A 354 with more behind it gets nothing, not even the lone dot.
 func TestNoLoneDotAfterExtra(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+
 		"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\n"+
 		`S> 354 go\r\n250 what\r\n`+"\neof"), plainText())
 	res, err := send(s, memoTo("b@test.example"))
@@ -191,7 +192,7 @@ func TestResetInTheNextFlight(t *testing.T) {
 		})
 	}
 	t.Run("not after an explicit Reset", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+left["RCPT refused"]+"C: RSET\nS: 250 reset\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+left["RCPT refused"]+"C: RSET\nS: 250 reset\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 		send(s, memoTo("b@test.example"))
 		if err := s.Reset(context.Background()); err != nil {
 			t.Fatal(err)
@@ -200,12 +201,12 @@ func TestResetInTheNextFlight(t *testing.T) {
 		s.Close()
 	})
 	t.Run("not in front of QUIT", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+left["RCPT refused"]+"C: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+left["RCPT refused"]+"C: QUIT\nS: 221 bye\neof"), plainText())
 		send(s, memoTo("b@test.example"))
 		s.Close()
 	})
 	t.Run("not after a refused MAIL", func(t *testing.T) {
-		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+"S: 451 later\nS: 503 no\nS: 503 no\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+"S: 451 later\nS: 503 no\nS: 503 no\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 		send(s, memoTo("b@test.example"))
 		mustSend(t, s, memoTo("b@test.example"))
 		s.Close()
@@ -215,7 +216,7 @@ func TestResetInTheNextFlight(t *testing.T) {
 // A transaction that was reset and refused again at MAIL is clean.
 func TestResetThenMailRefused(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flight+"S: 250 ok\nS: 451 later\nS: 554 nobody\n"+
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+"S: 250 ok\nS: 451 later\nS: 554 nobody\n"+
 		"C: RSET\n"+flight+"S: 250 reset\nS: 450 not now\nS: 503 no\nS: 503 no\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	for range 2 {
 		if _, err := send(s, memoTo("b@test.example")); err == nil {
@@ -272,7 +273,7 @@ func TestWindow(t *testing.T) {
 				} else {
 					script += "S: 250 ok\nC: DATA\nS: 354 go\n"
 				}
-				s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
+				s := openSession(t, play(t, "whole", greeted("PIPELINING")+script+memoData+"S: 250 taken\nC: QUIT\nS: 221 bye\neof"), plainText())
 				mustSend(t, s, env)
 				s.Close()
 			})

@@ -560,7 +560,7 @@ func TestSize(t *testing.T) {
 
 // A message over the limit costs nothing: the session sends the next one.
 func TestTooLargeThenNext(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING", "SIZE 50")+
+	s := openSession(t, play(t, "whole", greeted("PIPELINING", "SIZE 50")+
 		strings.Replace(flightOK, "<a@test.example>", "<a@test.example> SIZE=23", 1)+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	_, err := s.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(strings.Repeat("x", 50)))

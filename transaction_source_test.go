@@ -261,7 +261,7 @@ func (w waiting) Read([]byte) (int, error) {
 
 // The writer of SendFunc is dead once the function has returned.
 func TestSendFuncWriterKept(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	var kept io.Writer
 	_, err := s.SendFunc(context.Background(), memoTo("b@test.example"), func(w io.Writer) error {
@@ -295,7 +295,7 @@ func TestSendFuncIgnoresError(t *testing.T) {
 		S: 250 ok
 		S: 354 go
 	` + memoData + "S: 250 taken\nC: QUIT\nS: 221 bye\neof"
-	s := openSession(t, smtptest.Play(t, script), plainText())
+	s := openSession(t, play(t, "whole", script), plainText())
 	defer s.Close()
 	_, err := s.SendFunc(context.Background(), memoTo("b@test.example"), func(w io.Writer) error {
 		for range 20 {

@@ -17,7 +17,7 @@ import (
 // What a transaction says once it is over.
 func TestTransactionOver(t *testing.T) {
 	begin := func(t *testing.T) (*submission.Session, *submission.Transaction) {
-		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 		t.Cleanup(func() { s.Close() })
 		tx, err := s.Begin(context.Background(), memoTo("b@test.example"))
 		if err != nil {
@@ -85,7 +85,7 @@ func TestTransactionOver(t *testing.T) {
 
 // A context that is done before anything happens sends nothing.
 func TestSendWithDoneContext(t *testing.T) {
-	s := openSession(t, smtptest.Play(t, greeted()+stepsOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted()+stepsOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	why := errors.New("the user closed the window")
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -164,7 +164,7 @@ func TestTimeouts(t *testing.T) {
 			o := plainText()
 			o.Timeouts = submission.Timeouts{Command: 11 * time.Second, DataInit: 12 * time.Second, DataBlock: 13 * time.Second,
 				DataFinal: 14 * time.Second, Greeting: time.Second, Quit: 2 * time.Second, TLS: 3 * time.Second, Dial: 4 * time.Second}
-			s := openSession(t, smtptest.Play(t, w.greeting()+w.until(at)+"stall\neof"), o)
+			s := openSession(t, play(t, "whole", w.greeting()+w.until(at)+"stall\neof"), o)
 			start := time.Now()
 			_, err := send(s, w.envelope())
 			if err == nil {

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // looked is a scripted connection that can be asked whether something is there,
@@ -140,7 +139,7 @@ func TestReplyBeforeTheEnd(t *testing.T) {
 					}
 					inChunk := strings.Contains(name, "in a chunk that is not the last")
 					script := greeted(keywords...) + tc.script + "S! " + early.text + "\nS! 250 2.0.0 the end\nstall"
-					nc := withLooks(t, smtptest.Play(t, script))
+					nc := withLooks(t, play(t, "whole", script))
 					wire := &recorder{Conn: nc}
 					s := openSession(t, lookedRecorder{wire, nc}, plainText(func(o *submission.Options) { o.ChunkSize = 100000 }))
 					_, err := s.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(tc.message))
@@ -203,7 +202,7 @@ func TestBehindTheLastOctet(t *testing.T) {
 				for end, v := range ends {
 					t.Run(fmt.Sprintf("%d octets/newline %v/chunked %v/%s", size, newline, chunked, end), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
-							s := openSession(t, withLooks(t, smtptest.Play(t, script+end)), plainText(func(o *submission.Options) { o.ChunkSize = 100000 }))
+							s := openSession(t, withLooks(t, play(t, "whole", script+end)), plainText(func(o *submission.Options) { o.ChunkSize = 100000 }))
 							res, err := s.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(text))
 							v.check(t, res, err)
 							if v.outcome == submission.Unknown {
@@ -233,7 +232,7 @@ func (l lookedRecorder) SyscallConn() (syscall.RawConn, error) { return l.l.Sysc
 // A hang-up is seen before the end of the message is written.
 func TestHangUpBeforeTheEnd(t *testing.T) {
 	for _, end := range []string{"close", "reset"} {
-		s := openSession(t, withLooks(t, smtptest.Play(t, greeted("PIPELINING")+way{}.until(atMail)+"C: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"+end+"\neof")), plainText())
+		s := openSession(t, withLooks(t, play(t, "whole", greeted("PIPELINING")+way{}.until(atMail)+"C: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"+end+"\neof")), plainText())
 		_, err := send(s, memoTo("b@test.example"))
 		verdict{stage: submission.StageMessage, temporary: true, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
 		mustBeOver(t, s)
@@ -254,7 +253,7 @@ func TestExtraReplyInItsOwnSegment(t *testing.T) {
 			for _, extra := range []string{"250 and one more", "550 and one more", "421 bye", "rubbish"} {
 				t.Run(fmt.Sprintf("%v/%v %d/%s", w, stageAt[at], at, extra), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := openSession(t, withLooks(t, smtptest.Play(t, w.greeting()+w.until(at)+"S: "+w.good(at)+"\nS! "+extra+"\neof")), plainText())
+						s := openSession(t, withLooks(t, play(t, "whole", w.greeting()+w.until(at)+"S: "+w.good(at)+"\nS! "+extra+"\neof")), plainText())
 						_, err := send(s, w.envelope())
 						e := wantError[*submission.SendError](t, err)
 						if e.Outcome != submission.NotSent {
@@ -297,7 +296,7 @@ func TestUnaskedBetweenMessages(t *testing.T) {
 		} {
 			t.Run(tc.text+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := openSession(t, withLooks(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+tc.text+"\neof")), plainText())
+					s := openSession(t, withLooks(t, play(t, "whole", greeted("PIPELINING")+flightOK+tc.text+"\neof")), plainText())
 					mustSend(t, s, memoTo("b@test.example"))
 					err := call(s)
 					if name == "Send" || name == "Begin" {

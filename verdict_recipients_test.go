@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // rcptMix is one send to recipients that the server answers with codes, in one
@@ -268,7 +267,7 @@ func TestRecipientCodes(t *testing.T) {
 			if want == submission.RecipientSent {
 				script += "C: DATA\nS: 354 go\n" + memoData + "S: 250 taken as 7\n"
 			}
-			s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
+			s := openSession(t, play(t, "whole", script+"C: QUIT\nS: 221 bye\neof"), plainText())
 			defer s.Close()
 			res, err := send(s, memoTo("b@test.example"))
 			var recipients []submission.RecipientResult

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
 // The table of faults by stage: drop, stall, garbage, extra, 421.
@@ -107,7 +106,7 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 							if !pipelined {
 								script += "C: RCPT TO:<c@test.example>\n"
 							}
-							s := openSession(t, smtptest.Play(t, w.greeting()+script+tc.end+"\neof"), plainText())
+							s := openSession(t, play(t, "whole", w.greeting()+script+tc.end+"\neof"), plainText())
 							start := time.Now()
 							res, err := send(s, w.envelope())
 							if took := time.Since(start); took != tc.took {
@@ -176,7 +175,7 @@ func TestHangUpWithinMessage(t *testing.T) {
 					if w.chunked {
 						script = w.until(atRcpt2) + "S: 250 ok\nC: BDAT 100000\nC* 40000\n"
 					}
-					nc := record(smtptest.Play(t, w.greeting()+script+c.script))
+					nc := record(play(t, "whole", w.greeting()+script+c.script))
 					s := openSession(t, nc, plainText(func(o *submission.Options) { o.ChunkSize = 100000 }))
 					start := time.Now()
 					res, err := s.Send(context.Background(), w.envelope(), strings.NewReader(long))
@@ -281,7 +280,7 @@ func TestExtraBehindRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := way{pipelined: strings.Contains(name, "chunk"), chunked: strings.Contains(name, "chunk")}
-			s := openSession(t, smtptest.Play(t, w.greeting()+tc.script+"\neof"), plainText(func(o *submission.Options) { o.ChunkSize = 100 }))
+			s := openSession(t, play(t, "whole", w.greeting()+tc.script+"\neof"), plainText(func(o *submission.Options) { o.ChunkSize = 100 }))
 			text := memo
 			if tc.large {
 				text = strings.Repeat(memo, 20)
@@ -316,7 +315,7 @@ func TestResetFaults(t *testing.T) {
 				case f.name == "4yz":
 					v.code = 451
 				}
-				s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+left+end+"\neof"), plainText())
+				s := openSession(t, play(t, "whole", greeted("PIPELINING")+left+end+"\neof"), plainText())
 				_, err := send(s, memoTo("b@test.example"))
 				verdict{stage: submission.StageRcpt, code: 451, temporary: true}.check(t, nil, err)
 				ctx, cancel := context.WithCancel(context.Background())

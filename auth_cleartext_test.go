@@ -15,8 +15,9 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// TestSecretsInTheClear tries every way to send a secret over every kind of
-// connection.
+// Every way to send a secret, over every kind of connection: a mechanism that shows the
+// secret is used only where Options.InsecureAuth says so, over verified TLS, and on
+// connections that do not leave this machine.
 func TestSecretsInTheClear(t *testing.T) {
 	accounts := map[string]string{"username": "password"}
 	insecure := func(_ *smtptest.Server, o *submission.Options) { o.InsecureAuth = true }
@@ -32,7 +33,7 @@ func TestSecretsInTheClear(t *testing.T) {
 		mode    submission.TLSMode
 		host    string // "" is testHost
 		remote  string // "" is a pipe
-		dialed  bool   // by a Dialer of the caller's
+		dialed  bool   // the connection comes from Options.Dialer
 		options func(*smtptest.Server, *submission.Options)
 		may     bool
 	}{
@@ -41,10 +42,10 @@ func TestSecretsInTheClear(t *testing.T) {
 		{name: "clear text in a private network", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "10.0.0.25:587"},
 		{name: "link-local", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "[fe80::1%eth0]:587"},
 		{name: "unspecified address", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "0.0.0.0:587"},
-		{name: "no IP address", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "localhost:587"},
+		{name: "not an IP address", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "localhost:587"},
 		{name: "localhost by name only", server: smtptest.NoTLS, mode: submission.TLSNone, host: "localhost", remote: "192.0.2.25:587"},
 		{name: "opportunistic, nothing offered", server: smtptest.NoTLS, mode: submission.TLSOpportunistic, remote: "192.0.2.25:587"},
-		{name: "clear text, leave given", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "192.0.2.25:587", options: insecure, may: true},
+		{name: "clear text, InsecureAuth", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "192.0.2.25:587", options: insecure, may: true},
 		{name: "loopback", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "127.0.0.1:587", may: true},
 		{name: "loopback net", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "127.1.2.3:587", may: true},
 		{name: "loopback over IPv6", server: smtptest.NoTLS, mode: submission.TLSNone, remote: "[::1]:587", may: true},
@@ -64,7 +65,7 @@ func TestSecretsInTheClear(t *testing.T) {
 			options: tlsWith(func(c *tls.Config) { c.InsecureSkipVerify = true })},
 		{name: "TLS not verified to loopback", server: smtptest.ImplicitTLS, mode: submission.TLSImplicit, remote: "127.0.0.1:465",
 			options: tlsWith(func(c *tls.Config) { c.InsecureSkipVerify = true }), may: true},
-		{name: "TLS not verified, leave given", server: smtptest.ImplicitTLS, mode: submission.TLSImplicit, remote: "192.0.2.25:465", may: true,
+		{name: "TLS not verified, InsecureAuth", server: smtptest.ImplicitTLS, mode: submission.TLSImplicit, remote: "192.0.2.25:465", may: true,
 			options: func(srv *smtptest.Server, o *submission.Options) {
 				o.TLSConfig, o.InsecureAuth = &tls.Config{InsecureSkipVerify: true}, true
 			}},
@@ -78,12 +79,12 @@ func TestSecretsInTheClear(t *testing.T) {
 	ways := []struct {
 		name string
 		auth submission.Auth
-		sent string // the AUTH command, up to the secret
+		sent string // the AUTH command, without the secret
 	}{
 		{"PLAIN", password(mechanisms("PLAIN")), "AUTH PLAIN ***"},
 		{"LOGIN", password(mechanisms("LOGIN")), "AUTH LOGIN"},
-		{"a PLAIN of the caller's", authWith(sasl.NewPlainClient("", "username", "password")), "AUTH PLAIN ***"},
-		{"a LOGIN of the caller's", authWith(sasl.NewLoginClient("username", "password")), "AUTH LOGIN ***"},
+		{"another PLAIN client", authWith(sasl.NewPlainClient("", "username", "password")), "AUTH PLAIN ***"},
+		{"another LOGIN client", authWith(sasl.NewLoginClient("username", "password")), "AUTH LOGIN ***"},
 		{"a bearer token", authWith(sasl.NewOAuthBearerClient(&sasl.OAuthBearerOptions{Username: "u", Token: "t"})), "AUTH OAUTHBEARER ***"},
 		{"XOAUTH2", authWith(&scriptedSASL{name: "XOAUTH2", initial: []byte("user=u\x01auth=Bearer t\x01\x01")}), "AUTH XOAUTH2 ***"},
 		{"lower case", authWith(&scriptedSASL{name: "plain", initial: []byte("\x00username\x00password")}), "AUTH PLAIN ***"},
@@ -130,7 +131,7 @@ func TestSecretsInTheClear(t *testing.T) {
 					}
 					s.Close()
 					if said := commands(srv); !slices.Contains(said, way.sent) {
-						t.Errorf("said %q, want %q", said, way.sent)
+						t.Errorf("the client said %q, want %q", said, way.sent)
 					}
 					return
 				}
@@ -142,7 +143,7 @@ func TestSecretsInTheClear(t *testing.T) {
 				}
 				for _, line := range commands(srv) {
 					if strings.HasPrefix(line, "AUTH") || line == "***" {
-						t.Errorf("said %q", line)
+						t.Errorf("the client said %q", line)
 					}
 				}
 			})
@@ -150,8 +151,7 @@ func TestSecretsInTheClear(t *testing.T) {
 	}
 }
 
-// TestDigestHidesThePassword has a clear connection over which DIGEST-MD5 may
-// go and PLAIN may not.
+// Over clear text to another machine DIGEST-MD5 is used and PLAIN is not.
 func TestDigestHidesThePassword(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -180,7 +180,7 @@ func TestDigestHidesThePassword(t *testing.T) {
 		wantError[*submission.AuthError](t, err)
 		wantCommands(t, srv, ehlo, "AUTH DIGEST-MD5", "QUIT")
 	})
-	t.Run("a local server", func(t *testing.T) { // where PLAIN could go, DIGEST-MD5 is tried first all the same
+	t.Run("a local server", func(t *testing.T) { // PLAIN is allowed, but DIGEST-MD5 comes first
 		srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Accounts: map[string]string{"username": "password"}})
 		s := openSession(t, srv.Pipe(), plainText(withAuth(testPassword)))
 		s.Close()
@@ -196,15 +196,14 @@ func TestDigestHidesThePassword(t *testing.T) {
 	})
 }
 
-// addrless is a connection that does not know its ends.
+// addrless is a connection that does not know its addresses.
 type addrless struct{ net.Conn }
 
 func (addrless) LocalAddr() net.Addr { return nil }
 
 func (addrless) RemoteAddr() net.Addr { return nil }
 
-// TestConnectionWithoutAddresses has ServerInfo.Port be 0 then, and nothing is
-// known to be local.
+// A connection without addresses does not count as local, and ServerInfo.Port is 0.
 func TestConnectionWithoutAddresses(t *testing.T) {
 	script := "S: 220 hi\nC: EHLO client.test.example\nS: 250-mail\nS: 250 AUTH PLAIN" + quit
 	_, err := submission.NewSession(context.Background(), addrless{play(t, "whole", script)}, testHost, plainText(withAuth(testPassword)))
@@ -218,6 +217,6 @@ func TestConnectionWithoutAddresses(t *testing.T) {
 	})
 	submission.NewSession(context.Background(), addrless{play(t, "whole", script)}, testHost, plainText(withAuth(auth)))
 	if port != 0 {
-		t.Errorf("port %d", port)
+		t.Errorf("the port is %d, want 0", port)
 	}
 }

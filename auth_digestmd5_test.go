@@ -13,10 +13,11 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
+// DIGEST-MD5 with user names, passwords and realms of every kind.
 func TestDigest(t *testing.T) {
 	tests := []struct {
 		name     string
-		hostname string // and so the server's realm
+		hostname string // of the server, which is also its realm
 		accounts map[string]string
 		password submission.Password
 		code     int // 0 is success
@@ -53,8 +54,8 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// The charset of DIGEST-MD5 has no quotes, and what is quoted is escaped
-// (RFC 2831, 2.1.2).
+// In a response the charset has no quotes, and quotes and backslashes in quoted values are
+// escaped (RFC 2831, 2.1.2).
 func TestDigestForm(t *testing.T) {
 	said := ""
 	srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Mechanisms: []string{"DIGEST-MD5"}, Accounts: map[string]string{`a"b\c`: "secret"},
@@ -67,11 +68,12 @@ func TestDigestForm(t *testing.T) {
 	openSession(t, srv.Pipe(), plainText(withAuth(submission.Password{Username: `a"b\c`, Password: "secret"}))).Close()
 	for _, want := range []string{`username="a\"b\\c"`, "charset=utf-8"} {
 		if !strings.Contains(said, want) {
-			t.Errorf("%s is missing in %s", want, said)
+			t.Errorf("%s is missing in the response %s", want, said)
 		}
 	}
 }
 
+// The response names the host that was dialed, and the realm of Password or else of the server.
 func TestDigestNamesHostAndRealm(t *testing.T) {
 	for _, tt := range []struct{ addr, realm, want string }{
 		{"тест.example", "", `realm="mail.test.example",digest-uri="smtp/xn--e1aybc.example"`},
@@ -101,14 +103,14 @@ func TestDigestNamesHostAndRealm(t *testing.T) {
 		srv.Close()
 		for want := range strings.SplitSeq(tt.want, ",") {
 			if !strings.Contains(said, want) {
-				t.Errorf("%s: said %q, want %s", tt.addr, said, want)
+				t.Errorf("%s: the response is %q, want %s in it", tt.addr, said, want)
 			}
 		}
 	}
 }
 
-// TestDigestHostile has servers that do not know the password, or do not know
-// the mechanism. No other mechanism is tried after that.
+// Servers that do not know the password, or do not know the mechanism. No other mechanism is
+// tried after that.
 func TestDigestHostile(t *testing.T) {
 	const good = `realm="r",nonce="OA6MG9tEQGm2hh",qop="auth",algorithm=md5-sess,charset=utf-8`
 	challenge := func(s string) string { return "334 " + b64(s) }
@@ -116,7 +118,7 @@ func TestDigestHostile(t *testing.T) {
 	tests := []struct {
 		name    string
 		replies []string // to AUTH and to each response
-		said    []string // behind AUTH
+		said    []string // by the client after AUTH
 		proof   bool     // ErrServerProof
 	}{
 		{name: "235 at once", replies: []string{"235 welcome"}, proof: true},
@@ -142,7 +144,7 @@ func TestDigestHostile(t *testing.T) {
 		{name: "string without an end", replies: []string{challenge(`nonce="x,algorithm=md5-sess`), "501 cancelled"}, said: []string{"*", "QUIT"}},
 		{name: "too long", replies: []string{challenge(good + `,x="` + strings.Repeat("x", 2048-len(good)-5) + `"`), "501 cancelled"}, said: []string{"*", "QUIT"}},
 		{name: "too long, 235 to the *", replies: []string{challenge(good + `,x="` + strings.Repeat("x", 2048) + `"`), "235 welcome"}, said: []string{"*"}},
-		{name: "no text", replies: []string{challenge("\x00\xff"), "501 cancelled"}, said: []string{"*", "QUIT"}},
+		{name: "not text", replies: []string{challenge("\x00\xff"), "501 cancelled"}, said: []string{"*", "QUIT"}},
 
 		{name: "unquoted strings", replies: []string{challenge(`realm=r,nonce=abc,qop=auth,algorithm="md5-sess",charset=utf-8`), "535 wrong"}, said: []string{response, "QUIT"}},
 		{name: "several realms and white space", replies: []string{challenge(" realm=\"r\" ,\trealm=\"s\", nonce = \"x\",,algorithm=MD5-sess"), "535 wrong"}, said: []string{response, "QUIT"}},
@@ -172,13 +174,13 @@ func TestDigestHostile(t *testing.T) {
 			_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuth(testPassword)))
 			srv.Close()
 			if !slices.Equal(said, tt.said) {
-				t.Errorf("said %q behind AUTH, want %q", said, tt.said)
+				t.Errorf("after AUTH the client said %q, want %q", said, tt.said)
 			}
 			if e := wantError[*submission.AuthError](t, err); e.Mechanism != "DIGEST-MD5" || e.Temporary() {
 				t.Errorf("%v", err)
 			}
 			if errors.Is(err, submission.ErrServerProof) != tt.proof {
-				t.Errorf("ErrServerProof %v, want %v: %v", !tt.proof, tt.proof, err)
+				t.Errorf("the error wraps ErrServerProof: %v, want %v: %v", !tt.proof, tt.proof, err)
 			}
 		})
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// ntlmServer is a fake server with NTLM and a record of the client's messages.
+// ntlmServer is a fake server with NTLM. It returns the messages that the client sends, too.
 func ntlmServer(t *testing.T) (*smtptest.Server, *[][]byte) {
 	t.Helper()
 	messages := new([][]byte)
@@ -35,7 +35,7 @@ func ntlmServer(t *testing.T) (*smtptest.Server, *[][]byte) {
 	return srv, messages
 }
 
-// ntlmField is a string of an NTLM message, whose length and place stand at at.
+// ntlmField is a string in an NTLM message. Its length and its offset are at at.
 func ntlmField(message []byte, at int) string {
 	length, offset := int(binary.LittleEndian.Uint16(message[at:])), int(binary.LittleEndian.Uint32(message[at+4:]))
 	units := make([]uint16, length/2)
@@ -45,8 +45,8 @@ func ntlmField(message []byte, at int) string {
 	return string(utf16.Decode(units))
 }
 
-// The domain reaches the server, by either way of giving it, beside the bare
-// user name and a response of version 2, which is longer than 24 octets.
+// The domain may be given in two ways. Either way the server gets it, the user name without
+// it, and a response of version 2, which is longer than 24 octets.
 func TestNTLMDomain(t *testing.T) {
 	for name, p := range map[string]submission.Password{
 		"Domain":      {Username: "user", Password: "secret", Domain: "CORP"},
@@ -56,21 +56,21 @@ func TestNTLMDomain(t *testing.T) {
 			srv, messages := ntlmServer(t)
 			openSession(t, srv.Pipe(), plainText(withAuth(p))).Close()
 			if len(*messages) != 2 {
-				t.Fatalf("%d messages", len(*messages))
+				t.Fatalf("the client sent %d messages, want 2", len(*messages))
 			}
 			last := (*messages)[1]
 			if domain, user := ntlmField(last, 28), ntlmField(last, 36); domain != "CORP" || user != "user" {
-				t.Errorf(`%s\%s`, domain, user)
+				t.Errorf(`domain and user are %s\%s`, domain, user)
 			}
 			if n := binary.LittleEndian.Uint16(last[20:]); n <= 24 {
-				t.Errorf("a response of %d octets", n)
+				t.Errorf("the response has %d octets, want more than 24", n)
 			}
 		})
 	}
 }
 
-// ntlmFlags is an NTLM client that asks for further flags (MS-NLMP, 2.2.2.5)
-// in its first message, where they stand at octet 12.
+// ntlmFlags is an NTLM client that sets further flags (MS-NLMP, 2.2.2.5) in its first message,
+// at octet 12.
 type ntlmFlags struct {
 	sasl.Client
 	flags uint32
@@ -86,7 +86,7 @@ func (c ntlmFlags) Start() (string, []byte, error) {
 	return name, negotiate, nil
 }
 
-// withNTLMFlags is an Auth with p's NTLM and further flags.
+// withNTLMFlags is an Auth with the NTLM client of p and further flags.
 func withNTLMFlags(p submission.Password, flags uint32) submission.Auth {
 	p.Mechanisms = []string{"NTLM"}
 	return submission.AuthFunc(func(ctx context.Context, s submission.ServerInfo) (sasl.Client, error) {
@@ -98,6 +98,7 @@ func withNTLMFlags(p submission.Password, flags uint32) submission.Auth {
 	})
 }
 
+// The flags of a client of one's own reach the server.
 func TestNTLMFlags(t *testing.T) {
 	const targetRequired = 0x00000004
 	p := submission.Password{Username: "user", Password: "secret", Domain: "CORP"}
@@ -106,7 +107,7 @@ func TestNTLMFlags(t *testing.T) {
 		srv, messages := ntlmServer(t)
 		openSession(t, srv.Pipe(), plainText(withAuth(withNTLMFlags(p, flags)))).Close()
 		if len(*messages) != 2 {
-			t.Fatalf("%d messages", len(*messages))
+			t.Fatalf("the client sent %d messages, want 2", len(*messages))
 		}
 		said[i] = binary.LittleEndian.Uint32((*messages)[0][12:])
 	}
@@ -115,8 +116,7 @@ func TestNTLMFlags(t *testing.T) {
 	}
 }
 
-// Flags of one's own are a sasl.Client around that of Password, which changes
-// the first message.
+// To set NTLM flags, wrap the sasl.Client of Password and change the first message.
 func ExampleAuthFunc_ntlmFlags() {
 	srv := smtptest.NewServer(&smtptest.Config{
 		TLS: smtptest.NoTLS, Mechanisms: []string{"NTLM"}, Accounts: map[string]string{"user": "secret"}})

@@ -16,7 +16,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// provingSASL is one that proves the server too.
+// provingSASL is a scriptedSASL that wants a proof of the server, too.
 type provingSASL struct {
 	scriptedSASL
 	proof error
@@ -24,6 +24,7 @@ type provingSASL struct {
 
 func (c *provingSASL) Complete() error { return c.proof }
 
+// An AUTH exchange with a sasl.Client that the package does not know.
 func TestOwnMechanism(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -53,13 +54,14 @@ func TestOwnMechanism(t *testing.T) {
 				s := openSession(t, play(t, delivery, offersAuth("PLAIN X-OWN")+tt.script+authOK+quit), plainText(withAuth(authWith(&client))))
 				s.Close()
 				if !slices.Equal(client.challenges, tt.saw) {
-					t.Errorf("saw the challenges %q, want %q", client.challenges, tt.saw)
+					t.Errorf("the client got the challenges %q, want %q", client.challenges, tt.saw)
 				}
 			})
 		})
 	}
 }
 
+// Such exchanges that fail.
 func TestOwnMechanismFails(t *testing.T) {
 	errOwn := errors.New("not like this")
 	offers := offersAuth("PLAIN X-OWN")
@@ -76,7 +78,7 @@ func TestOwnMechanismFails(t *testing.T) {
 		{name: "a space in the name", script: offers + quit, auth: authWith(&scriptedSASL{name: "X OWN"})},
 		{name: "CR LF in the name", script: offers + quit, auth: authWith(&scriptedSASL{name: "X\r\nRSET"})},
 		{name: "a long name", script: offers + quit, auth: authWith(&scriptedSASL{name: strings.Repeat("X", 21)})},
-		{name: "a name of no ASCII", script: offers + quit, auth: authWith(&scriptedSASL{name: "ÄH"})},
+		{name: "a name that is not ASCII", script: offers + quit, auth: authWith(&scriptedSASL{name: "ÄH"})},
 		{name: "not offered, 504", mechanism: "X-NEW", script: offers + "C: AUTH X-NEW\nS: 504 what" + quit, code: 504, auth: authWith(&scriptedSASL{name: "X-NEW"})},
 		{name: "504, the same again", mechanism: "X-OWN", script: offers + "C: AUTH X-OWN\nS: 504 what\nC: AUTH X-OWN\nS: 504 still not" + quit, code: 504, auth: authWith(&scriptedSASL{name: "X-OWN"})},
 		{name: "235 before its proof", mechanism: "X-OWN", script: offers + "C: AUTH X-OWN\nS: 235 welcome\neof", is: submission.ErrServerProof,
@@ -96,6 +98,7 @@ func TestOwnMechanismFails(t *testing.T) {
 	})
 }
 
+// What an Auth is told about the server.
 func TestServerInfo(t *testing.T) {
 	type want struct {
 		host    string
@@ -110,7 +113,7 @@ func TestServerInfo(t *testing.T) {
 			t.Errorf("%+v, MayShow %v; want %+v", got, got.MayShow(), w)
 		}
 		if got.TLS != nil && !got.TLS.HandshakeComplete {
-			t.Error("a state without a handshake")
+			t.Error("ServerInfo.TLS is the state of no handshake")
 		}
 	}
 	var got []submission.ServerInfo
@@ -132,7 +135,7 @@ func TestServerInfo(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		if len(got) != 3 {
-			t.Fatalf("asked %d times", len(got))
+			t.Fatalf("Auth was asked %d times, want 3", len(got))
 		}
 		check(t, got[0], want{testHost, 0, []string{"X-ONE", "X-TWO"}, false, true})
 		check(t, got[1], want{testHost, 0, []string{"X-TWO"}, false, true})
@@ -157,13 +160,13 @@ func TestServerInfo(t *testing.T) {
 		}
 		defer c.Close()
 		if err := c.Ping(context.Background()); err == nil {
-			t.Error("no error")
+			t.Error("success, want an error")
 		}
 		check(t, got[0], want{"xn--e1aybc.example", 4465, []string{"X-ONE"}, true, true})
 	})
 }
 
-// Auth is asked anew for each session, within the context of the call.
+// Auth is asked again for each session, with the context of the call.
 func TestAuthPerSession(t *testing.T) {
 	type key struct{}
 	srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Mechanisms: []string{"PLAIN"}, Accounts: map[string]string{"one": "secret", "two": "secret"}})
@@ -188,8 +191,7 @@ func TestAuthPerSession(t *testing.T) {
 	}
 }
 
-// TestAuthMayBlock has an Auth that waits, for a token say, until the caller
-// gives up.
+// An Auth may wait, for a token for instance, until the context is done.
 func TestAuthMayBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -197,7 +199,7 @@ func TestAuthMayBlock(t *testing.T) {
 		defer cancel()
 		auth := submission.AuthFunc(func(ctx context.Context, _ submission.ServerInfo) (sasl.Client, error) {
 			if ctx.Value(key{}) != "value" {
-				t.Error("not the caller's context")
+				t.Error("the context is not that of the call")
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -205,7 +207,7 @@ func TestAuthMayBlock(t *testing.T) {
 		start := time.Now()
 		s, err := submission.NewSession(ctx, play(t, "whole", offersAuth("PLAIN")+"stall"), testHost, plainText(withAuth(auth)))
 		if took := time.Since(start); took != time.Minute || s != nil {
-			t.Errorf("took %v, session %v", took, s)
+			t.Errorf("took %v, want 1m; session %v", took, s)
 		}
 		if wantError[*submission.AuthError](t, err); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
@@ -213,10 +215,9 @@ func TestAuthMayBlock(t *testing.T) {
 	})
 }
 
-// TestAuthPanics has an Auth or a Trace of the caller's panic: the panic is the
-// caller's, and the connection is closed.
+// When an Auth or a Trace panics, the panic reaches the caller and the connection is closed.
 func TestAuthPanics(t *testing.T) {
-	panics := func() { panic("the caller's") }
+	panics := func() { panic("in a function of the caller") }
 	for name, set := range map[string]func(*submission.Options){
 		"Auth": withAuth(submission.AuthFunc(func(context.Context, submission.ServerInfo) (sasl.Client, error) {
 			panics()
@@ -233,7 +234,7 @@ func TestAuthPanics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
-					t.Error("the panic is gone")
+					t.Error("the panic did not reach the caller")
 				}
 			}()
 			submission.NewSession(context.Background(), play(t, "whole", offersAuth("PLAIN")+"eof"), testHost, plainText(set))

@@ -17,6 +17,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
+// AUTH with Password that succeeds.
 func TestAuthSucceeds(t *testing.T) {
 	identity := func(p *submission.Password) { p.Identity = "admin" }
 	longest := strings.Repeat("x", 362) // a line of 509 octets; one more octet of base64 makes it 513
@@ -36,7 +37,7 @@ func TestAuthSucceeds(t *testing.T) {
 		{"LOGIN", password(), offersAuth("LOGIN") + authLogin + authOK},
 		{"LOGIN, no prompts", password(), offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334 \n" + sendUser + "S: 334\n" + sendPass + authOK},
 		{"LOGIN, prompts the wrong way round", password(), offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334 UGFzc3dvcmQ6\n" + sendUser + "S: 334 VXNlcm5hbWU6\n" + sendPass + authOK},
-		{"LOGIN, prompts of no sense", password(), offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334 " + b64("\xff\x00?") + "\n" + sendUser + "S: 334 " + b64(strings.Repeat("Kennwort ", 400)) + "\n" + sendPass + authOK},
+		{"LOGIN, prompts without meaning", password(), offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334 " + b64("\xff\x00?") + "\n" + sendUser + "S: 334 " + b64(strings.Repeat("Kennwort ", 400)) + "\n" + sendPass + authOK},
 		{"clear mechanisms by preference", password(), offersAuth("LOGIN PLAIN") + authPlain + authOK},
 		{"own preference", password(mechanisms("LOGIN", "PLAIN")), offersAuth("PLAIN LOGIN") + authLogin + authOK},
 		{"own list, lower case", password(mechanisms("x-none", "login")), offersAuth("PLAIN LOGIN") + authLogin + authOK},
@@ -68,6 +69,7 @@ func TestAuthSucceeds(t *testing.T) {
 	}
 }
 
+// AUTH with Password that fails.
 func TestAuthRefused(t *testing.T) {
 	plain, both := offersAuth("PLAIN")+authPlain, offersAuth("PLAIN LOGIN")+authPlain
 	tests := []authRefusal{
@@ -106,13 +108,13 @@ func TestAuthRefused(t *testing.T) {
 		{name: "354", mechanism: "PLAIN", script: both + "S: 354 go on\neof", protocol: true},
 		{name: "LOGIN: 535 at the user name", mechanism: "LOGIN", script: offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\n" + sendUser + "S: 535 who" + quit, code: 535},
 
-		{name: "334 behind a complete PLAIN", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 501 cancelled" + quit},
-		{name: "334 behind a complete PLAIN, 235 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 235 welcome\neof"},
-		{name: "334 behind a complete PLAIN, 334 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 334 \neof"},
-		{name: "334 behind a complete PLAIN, 535 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 535 wrong" + quit},
-		{name: "334 behind a complete PLAIN, 504 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 504 what" + quit},
-		{name: "334 behind a complete PLAIN, 421 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 421 closing\neof"},
-		{name: "334 behind a complete PLAIN, EOF", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nclose\neof"},
+		{name: "334 after a complete PLAIN", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 501 cancelled" + quit},
+		{name: "334 after a complete PLAIN, 235 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 235 welcome\neof"},
+		{name: "334 after a complete PLAIN, 334 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 334 \neof"},
+		{name: "334 after a complete PLAIN, 535 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 535 wrong" + quit},
+		{name: "334 after a complete PLAIN, 504 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 504 what" + quit},
+		{name: "334 after a complete PLAIN, 421 to the *", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nS: 421 closing\neof"},
+		{name: "334 after a complete PLAIN, EOF", mechanism: "PLAIN", script: both + "S: 334 \nC: *\nclose\neof"},
 		{name: "LOGIN asks a third time", mechanism: "LOGIN", script: offersAuth("LOGIN PLAIN X") + "C: AUTH LOGIN\nS: 334\n" + sendUser + "S: 334\n" + sendPass + "S: 334\nC: *\nS: 501 cancelled" + quit,
 			auth: password(mechanisms("LOGIN", "PLAIN"))},
 
@@ -127,25 +129,24 @@ func TestAuthRefused(t *testing.T) {
 	}
 }
 
-// TestChallengeNotBase64 has challenges that must be refused with "*", whose 501
-// is read.
+// Challenges that the client must cancel with "*". It reads the reply to that.
 func TestChallengeNotBase64(t *testing.T) {
 	for name, challenge := range map[string]string{
-		"no base64":            "S: 334 Username:",
-		"stars":                "S: 334 ****",
-		"padding missing":      "S: 334 VXNlcm5hbWU",
-		"too much padding":     "S: 334 QQ====",
-		"padding in front":     "S: 334 =QQ=",
-		"padding in between":   "S: 334 QQ==QQ==",
-		"padding alone":        "S: 334 =",
-		"bits behind the last": "S: 334 QR==",
-		"URL alphabet":         "S: 334 -_-_",
-		"space in front":       "S: 334  QUFB",
-		"space behind":         "S: 334 QUFB ",
-		"space within":         "S: 334 QU FB",
-		"several lines":        "S: 334-QUFB\nS: 334 QUFB",
-		"NUL":                  `S> 334 QUFB\x00\r\n`,
-		"too long":             "S: 334 " + strings.Repeat("QUFB", 3073),
+		"not base64":          "S: 334 Username:",
+		"stars":               "S: 334 ****",
+		"padding missing":     "S: 334 VXNlcm5hbWU",
+		"too much padding":    "S: 334 QQ====",
+		"padding first":       "S: 334 =QQ=",
+		"padding in between":  "S: 334 QQ==QQ==",
+		"padding alone":       "S: 334 =",
+		"bits after the last": "S: 334 QR==",
+		"URL alphabet":        "S: 334 -_-_",
+		"space before":        "S: 334  QUFB",
+		"space after":         "S: 334 QUFB ",
+		"space within":        "S: 334 QU FB",
+		"several lines":       "S: 334-QUFB\nS: 334 QUFB",
+		"NUL":                 `S> 334 QUFB\x00\r\n`,
+		"too long":            "S: 334 " + strings.Repeat("QUFB", 3073),
 	} {
 		r := authRefusal{name: name, mechanism: "LOGIN",
 			script: offersAuth("LOGIN") + "C: AUTH LOGIN\n" + challenge + "\nC: *\nS: 501 5.7.0 cancelled" + quit}
@@ -158,13 +159,13 @@ func TestChallengeNotBase64(t *testing.T) {
 	})
 }
 
-// TestAuthUnasked has more in one segment than the client waits for.
+// The server sends more in one segment than the client waits for.
 func TestAuthUnasked(t *testing.T) {
 	for name, script := range map[string]string{
-		"235 behind a 334":         offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\nS! 235 welcome\neof",
-		"334 behind a 334":         offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\nS! 334\neof",
-		"250 behind a 235":         offersAuth("LOGIN") + authLogin + "S: 235 welcome\nS! 250 and more\neof",
-		"half a line behind a 235": offersAuth("LOGIN") + authLogin + "S: 235 welcome\nS> 2\neof",
+		"235 after a 334":         offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\nS! 235 welcome\neof",
+		"334 after a 334":         offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\nS! 334\neof",
+		"250 after a 235":         offersAuth("LOGIN") + authLogin + "S: 235 welcome\nS! 250 and more\neof",
+		"half a line after a 235": offersAuth("LOGIN") + authLogin + "S: 235 welcome\nS> 2\neof",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := submission.NewSession(context.Background(), play(t, "joined", script), testHost, plainText(withAuth(testPassword)))
@@ -174,6 +175,7 @@ func TestAuthUnasked(t *testing.T) {
 	}
 }
 
+// Auth is set, and the server offers no AUTH or no mechanism that may be used.
 func TestAuthNotOffered(t *testing.T) {
 	tests := []authRefusal{
 		{name: "no AUTH", script: hello + "S: 250 mail" + quit, is: submission.ErrUnsupported, text: []string{"TLS", "PLAIN LOGIN", "none"}},
@@ -194,13 +196,13 @@ func TestAuthNotOffered(t *testing.T) {
 		r := authRefusal{is: submission.ErrUnsupported}
 		r.checkError(t, err)
 		if strings.Contains(err.Error(), "TLS") {
-			t.Errorf("speaks of TLS, which is there: %v", err)
+			t.Errorf("the error advises TLS, which is in use: %v", err)
 		}
 		wantCommands(t, srv, "-- TLS", ehlo, "QUIT")
 	})
 }
 
-// TestAuthOffered checks what AuthError.Offered tells.
+// AuthError.Offered lists the mechanisms of the server.
 func TestAuthOffered(t *testing.T) {
 	_, err := submission.NewSession(context.Background(),
 		play(t, "whole", offersAuth("plain X-OWN LOGIN")+authPlain+"S: 535 no"+quit), testHost, plainText(withAuth(testPassword)))
@@ -209,6 +211,7 @@ func TestAuthOffered(t *testing.T) {
 	}
 }
 
+// Each wait of an AUTH exchange has a limit, and ends with the context.
 func TestAuthStalls(t *testing.T) {
 	tests := []struct{ name, mechanism, script string }{
 		{"AUTH PLAIN", "PLAIN", offersAuth("PLAIN") + authPlain},
@@ -234,7 +237,7 @@ func TestAuthStalls(t *testing.T) {
 						t.Errorf("took %v, want %v", took, want)
 					}
 					if tt.name == "cancellation" {
-						return // what went wrong before it is told
+						return // the error is why it was cancelled
 					}
 					r := authRefusal{mechanism: tt.mechanism, temporary: true, is: is}
 					r.checkError(t, err)
@@ -244,7 +247,7 @@ func TestAuthStalls(t *testing.T) {
 	}
 }
 
-// TestAuthDrips has the reply to AUTH come an octet a minute.
+// The limit is for the whole reply to AUTH: octets that arrive a minute apart take too long.
 func TestAuthDrips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -261,7 +264,7 @@ func TestAuthDrips(t *testing.T) {
 		start := time.Now()
 		_, err := submission.NewSession(context.Background(), client, testHost, plainText(withAuth(testPassword)))
 		if took := time.Since(start); took != 5*time.Minute {
-			t.Errorf("took %v", took)
+			t.Errorf("took %v, want 5m", took)
 		}
 		r := authRefusal{mechanism: "PLAIN", temporary: true, is: os.ErrDeadlineExceeded}
 		r.checkError(t, err)

@@ -18,8 +18,8 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// sink is a server that does as little as it can: it answers each flight with
-// what the flight needs and throws the message away, without allocating.
+// sink is a server that does as little as possible: it answers each flight as a whole and
+// discards the message, without allocating.
 type sink struct {
 	offer string // EHLO keywords, each with a leading "250-" and CRLF
 }
@@ -59,9 +59,9 @@ var (
 	sinkNewline = []byte("\r\n")
 )
 
-// answer returns the replies to a flight in the first octets of buf. It knows
-// the flights that this package sends: MAIL, RCPT and perhaps DATA together,
-// or a chunk, of which the command line comes whole.
+// answer returns the replies to the flight in the first octets of buf. It knows the flights
+// that this package sends: MAIL and RCPT, perhaps with DATA, or a chunk, whose command line
+// arrives in one piece.
 func (k sink) answer(nc net.Conn, buf []byte, have int) []byte {
 	switch b := buf[:have]; {
 	case bytes.HasPrefix(b, []byte("EHLO")):
@@ -92,9 +92,9 @@ func (k sink) answer(nc net.Conn, buf []byte, have int) []byte {
 	return nil
 }
 
-// message throws a message in the DATA form away, up to its dot.
+// message discards a message after DATA, with its dot.
 func (k sink) message(nc net.Conn, buf []byte) []byte {
-	keep := 0 // the end of what came before stays in front of the next octets
+	keep := 0 // how many of the octets before are kept, since the dot may come in pieces
 	for {
 		n, err := nc.Read(buf[keep:])
 		if err != nil {
@@ -108,9 +108,9 @@ func (k sink) message(nc net.Conn, buf []byte) []byte {
 	}
 }
 
-// sinkProcess is the environment variable that turns the test binary into a
-// sink: with the mode and the keywords it offers. A process of its own keeps the
-// sink's memory out of the figures.
+// sinkProcess is the environment variable that makes the test binary a sink. Its value is the
+// mode and the keywords to offer. In a process of its own, the memory of the sink does not
+// count.
 const sinkProcess = "SUBMISSION_TEST_SINK"
 
 func TestMain(m *testing.M) {
@@ -123,7 +123,7 @@ func TestMain(m *testing.M) {
 		log.Fatal(err)
 	}
 	fmt.Println(l.Addr())
-	go func() { // ends with the process that started it
+	go func() { // exits when the process that started it does
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
@@ -215,7 +215,7 @@ func BenchmarkWarmMessage(b *testing.B) {
 	}
 }
 
-// repeated is a source that yields the octets of block over and over.
+// repeated is a source that returns the octets of block again and again.
 type repeated struct {
 	block []byte
 	left  int64
@@ -278,8 +278,7 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// bare writes the source to a connection as plainly as can be, in the same
-// blocks of 64 KiB.
+// bare writes the source to a connection in the simplest way, in the same blocks of 64 KiB.
 func bare(b *testing.B, addr string, secure bool, src io.Reader) {
 	b.Helper()
 	nc, err := net.Dial("tcp", addr)
@@ -319,7 +318,7 @@ func bare(b *testing.B, addr string, secure bool, src io.Reader) {
 	}
 }
 
-// gauge watches the heap while it is read from.
+// gauge is a source that measures the heap while it is read.
 type gauge struct {
 	io.Reader
 	reads       int

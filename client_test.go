@@ -68,7 +68,7 @@ func TestAddressRefused(t *testing.T) {
 		strings.Repeat("a", 256), "a\xffb", "fe80::1%a\r\nb", "[fe80::1%\n]:25", "fe80::1%\x00",
 	} {
 		if _, err := submission.New(addr, nil); err == nil {
-			t.Errorf("New takes %q", addr)
+			t.Errorf("New accepts %q", addr)
 		} else if e := wantError[*submission.OptionError](t, err); e.Option != "addr" {
 			t.Errorf("%q: option %s", addr, e.Option)
 		}
@@ -176,7 +176,7 @@ func TestCloseWhileSending(t *testing.T) {
 		}
 		<-closed
 		if n := len(srv.Messages()); n != 1 {
-			t.Errorf("%d messages accepted", n)
+			t.Errorf("the server accepted %d messages", n)
 		}
 	})
 }

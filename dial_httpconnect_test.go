@@ -17,7 +17,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// through returns a Client of the fake server behind the proxy at rawURL.
+// through returns a Client that goes through the proxy at rawURL.
 func through(t *testing.T, rawURL string, forward submission.Dialer) *submission.Client {
 	t.Helper()
 	u, err := url.Parse(rawURL)
@@ -41,6 +41,7 @@ func through(t *testing.T, rawURL string, forward submission.Dialer) *submission
 	return c
 }
 
+// A message through an HTTP proxy, with and without credentials.
 func TestHTTPConnect(t *testing.T) {
 	for user, want := range map[string]string{"": "", "me:s3cret@": "Basic bWU6czNjcmV0"} {
 		t.Run(user, func(t *testing.T) {
@@ -54,7 +55,7 @@ func TestHTTPConnect(t *testing.T) {
 			if n := len(srv.Messages()); n != 1 {
 				t.Errorf("%d messages", n)
 			}
-			// The proxy is asked for the name: nobody here looked it up.
+			// The proxy gets the name, which this side does not look up.
 			if p.request.Method != "CONNECT" || p.request.Host != "mail.hidden.example:25" {
 				t.Errorf("%s %s", p.request.Method, p.request.Host)
 			}
@@ -65,6 +66,7 @@ func TestHTTPConnect(t *testing.T) {
 	}
 }
 
+// Answers of a proxy other than 200.
 func TestHTTPConnectRefused(t *testing.T) {
 	for _, tc := range []struct {
 		answer, want string
@@ -92,7 +94,7 @@ func TestHTTPConnectRefused(t *testing.T) {
 	}
 }
 
-// A proxy that stays silent is left when the caller gives up.
+// The context ends the wait for the answer of a proxy.
 func TestHTTPConnectCancelled(t *testing.T) {
 	asked := make(chan struct{})
 	addr := listen(t, func(nc net.Conn) {
@@ -112,7 +114,7 @@ func TestHTTPConnectCancelled(t *testing.T) {
 	}
 }
 
-// TLS to the proxy is checked, and is not the server's TLS.
+// With an https URL the certificate of the proxy is checked.
 func TestHTTPConnectOverTLS(t *testing.T) {
 	proxy := httptest.NewTLSServer(nil)
 	defer proxy.Close()
@@ -123,15 +125,16 @@ func TestHTTPConnectOverTLS(t *testing.T) {
 	}
 }
 
+// URLs that HTTPConnect refuses.
 func TestHTTPConnectOptions(t *testing.T) {
 	for _, raw := range []string{"socks5://p:1", "p:1", "http://", "http://a%0d%0ab/", "http://a%3ab:c@p/", "http://a:b%0d%0aX@p/"} {
 		u, err := url.Parse(raw)
 		if err != nil {
-			continue // cannot even be written down
+			continue // not even a URL
 		}
 		d, err := submission.HTTPConnect(u, nil)
 		if d != nil {
-			t.Errorf("%q was taken", raw)
+			t.Errorf("HTTPConnect accepts %q", raw)
 		}
 		wantError[*submission.OptionError](t, err)
 	}

@@ -19,18 +19,18 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// socksProxy is a SOCKS5 proxy (RFC 1928, RFC 1929) that does as it is told.
+// socksProxy is a SOCKS5 proxy (RFC 1928, RFC 1929).
 type socksProxy struct {
-	user, password string // "" wants none
-	method         byte   // the answer to a client without what is wanted
+	user, password string // that it wants, "" for none
+	method         byte   // its answer to a client that does not offer the method it wants
 	reply          byte   // to CONNECT
 	bound          []byte // address type and address in the reply; nil is an IPv4 address
 	cut            string // the stage at which it hangs up: "methods", "password", "request"
-	raw            []byte // says this to the client's first octets and nothing else
+	raw            []byte // all that it sends, after the client's first octets
 	server         func(nc net.Conn, ok []byte)
 
 	mu   sync.Mutex
-	said []string // what clients asked for
+	said []string // by clients
 }
 
 func (p *socksProxy) note(format string, args ...any) {
@@ -39,7 +39,7 @@ func (p *socksProxy) note(format string, args ...any) {
 	p.said = append(p.said, fmt.Sprintf(format, args...))
 }
 
-func (p *socksProxy) heard() []string {
+func (p *socksProxy) requests() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.said)
@@ -123,7 +123,7 @@ func (p *socksProxy) start(t testing.TB, user *url.Userinfo) (d submission.Diale
 	return d, addr
 }
 
-// relay has the proxy connect to addr, whatever it was asked for.
+// relay makes the proxy connect to addr, whatever the client asked for.
 func relay(addr string) func(net.Conn, []byte) {
 	return func(nc net.Conn, ok []byte) {
 		server, err := net.Dial("tcp", addr)
@@ -143,14 +143,14 @@ func relay(addr string) func(net.Conn, []byte) {
 	}
 }
 
-// coalesced is an SMTP server whose greeting comes in one segment with the
-// proxy's own reply.
+// coalesced is an SMTP server whose greeting comes in one segment with the reply of the
+// proxy.
 func coalesced(nc net.Conn, ok []byte) {
 	nc.Write(append(ok, "220 hi\r\n"...))
 	talk(nc, false)
 }
 
-// viaProxy dials addr through d.
+// viaProxy opens a session with addr through d, and closes it.
 func viaProxy(t testing.TB, d submission.Dialer, addr string, set ...func(*submission.Options)) error {
 	t.Helper()
 	o := plainText(set...)
@@ -163,6 +163,7 @@ func viaProxy(t testing.TB, d submission.Dialer, addr string, set ...func(*submi
 	return c.Ping(context.Background())
 }
 
+// What the proxy is asked for.
 func TestSOCKS5(t *testing.T) {
 	user := url.UserPassword("proxy user", "pass:@/word")
 	tests := []struct {
@@ -196,18 +197,17 @@ func TestSOCKS5(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := p.heard(); !slices.Equal(got, tt.want) {
-				t.Errorf("the proxy heard %q, want %q", got, tt.want)
+			if got := p.requests(); !slices.Equal(got, tt.want) {
+				t.Errorf("the proxy was asked for %q, want %q", got, tt.want)
 			}
 			if host, _, _ := net.SplitHostPort(connected); !strings.Contains(tt.want[len(tt.want)-1], host) {
-				t.Errorf("Trace.Connected: %s", connected)
+				t.Errorf("Trace.Connected was called with %s", connected)
 			}
 		})
 	}
 }
 
-// TestSOCKS5AndTLS has TLS and a password go through the proxy, for the host that
-// was named.
+// TLS and AUTH through the proxy. The certificate must be for the host that was named.
 func TestSOCKS5AndTLS(t *testing.T) {
 	for _, mode := range []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS} {
 		srv := serve(t, &smtptest.Config{TLS: mode, Accounts: map[string]string{"username": "password"}})
@@ -222,7 +222,7 @@ func TestSOCKS5AndTLS(t *testing.T) {
 			t.Error(err)
 		}
 		if said := commands(srv); !slices.Contains(said, "AUTH PLAIN ***") {
-			t.Errorf("said %q", said)
+			t.Errorf("the client said %q", said)
 		}
 		p = &socksProxy{server: relay(srv.Addr())}
 		d, proxyAddr := p.start(t, nil)
@@ -233,8 +233,8 @@ func TestSOCKS5AndTLS(t *testing.T) {
 	}
 }
 
-// TestSOCKS5IsNoLoopback has the proxy on this machine, which says nothing about
-// where the server is.
+// A proxy on this machine does not make the server local: its password is not sent in clear
+// text.
 func TestSOCKS5IsNoLoopback(t *testing.T) {
 	p := &socksProxy{server: coalesced}
 	d, _ := p.start(t, nil)
@@ -244,6 +244,7 @@ func TestSOCKS5IsNoLoopback(t *testing.T) {
 	}
 }
 
+// What the error says when the proxy fails.
 func TestSOCKS5Refuses(t *testing.T) {
 	words := []string{
 		1: "general SOCKS server failure",
@@ -272,9 +273,9 @@ func TestSOCKS5Refuses(t *testing.T) {
 	}{
 		{"wrong password", &socksProxy{user: "user", password: "right"}, user, "authentication failed"},
 		{"wrong user", &socksProxy{user: "other", password: secretWord}, user, "authentication failed"},
-		{"credentials wanted, none given", &socksProxy{user: "user", password: "right", method: 0xff}, nil, "authentication method"},
+		{"credentials wanted, none set", &socksProxy{user: "user", password: "right", method: 0xff}, nil, "authentication method"},
 		{"GSSAPI wanted", &socksProxy{user: "user", password: "right", method: 1}, nil, ""},
-		{"no SOCKS 5", &socksProxy{raw: []byte{4, 0}}, nil, "version"},
+		{"not SOCKS 5", &socksProxy{raw: []byte{4, 0}}, nil, "version"},
 		{"HTTP", &socksProxy{raw: []byte("HTTP/1.1 400 Bad Request\r\n\r\n")}, nil, "version"},
 		{"hangs up at once", &socksProxy{cut: "methods"}, nil, ""},
 		{"hangs up at the password", &socksProxy{cut: "password", user: "user"}, user, ""},
@@ -290,12 +291,13 @@ func TestSOCKS5Refuses(t *testing.T) {
 				wantNoSecret(t, how, text)
 			}
 			if strings.HasPrefix(tt.name, "hangs up") && !isTemporary(err) {
-				t.Errorf("not temporary: %v", err)
+				t.Errorf("Temporary is false: %v", err)
 			}
 		})
 	}
 }
 
+// wantProxyError checks the error for a proxy that failed. words are in its text.
 func wantProxyError(t *testing.T, err error, proxy, words string) {
 	t.Helper()
 	e := wantError[*submission.ConnectError](t, err)
@@ -304,13 +306,14 @@ func wantProxyError(t *testing.T, err error, proxy, words string) {
 	}
 	for _, want := range []string{words, proxy, testHost} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not said: %v", want, err)
+			t.Errorf("the error does not say %q: %v", want, err)
 		}
 	}
 }
 
+// The forward dialer connects to the proxy.
 func TestSOCKS5Forward(t *testing.T) {
-	errNet := errors.New("no way to the proxy")
+	errNet := errors.New("the proxy is unreachable")
 	asked := ""
 	d, err := submission.SOCKS5("proxy.test.example:1080", nil, dialFunc(func(_ context.Context, network, addr string) (net.Conn, error) {
 		asked = network + " " + addr
@@ -329,6 +332,7 @@ func TestSOCKS5Forward(t *testing.T) {
 	}
 }
 
+// The wait for the proxy has the limit of the dial, and ends with the context.
 func TestSOCKS5Stalls(t *testing.T) {
 	for name, answers := range map[string][]byte{"at once": nil, "after the methods": {5, 0}, "within the reply": {5, 0, 5, 0, 0, 1}} {
 		for _, cancelled := range []bool{false, true} {
@@ -372,8 +376,7 @@ func TestSOCKS5Stalls(t *testing.T) {
 	}
 }
 
-// TestSOCKS5LeavesNoDeadline has the server be slow behind a proxy: what bounded
-// the dialing must not bound the session.
+// The limit of the dial is no limit for the session that follows.
 func TestSOCKS5LeavesNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -397,6 +400,7 @@ func TestSOCKS5LeavesNoDeadline(t *testing.T) {
 	})
 }
 
+// Arguments that SOCKS5 refuses.
 func TestSOCKS5OptionsRefused(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	for name, user := range map[string]*url.Userinfo{
@@ -427,7 +431,7 @@ func TestSOCKS5OptionsRefused(t *testing.T) {
 	}
 }
 
-// Behind a proxy the forward dialer has the local address.
+// With a proxy, the local address is that of the forward dialer.
 func TestLocalAddrThroughProxy(t *testing.T) {
 	ip := net.IPv4(127, 0, 0, 2) // not everywhere an address of this machine
 	if l, err := net.Listen("tcp", ip.String()+":0"); err != nil {

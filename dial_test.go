@@ -17,6 +17,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
+// What the error says when there is no connection.
 func TestDialFails(t *testing.T) {
 	errNet := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}
 	noHost := &net.DNSError{Err: "no such host", Name: testHost, IsNotFound: true}
@@ -40,7 +41,7 @@ func TestDialFails(t *testing.T) {
 			defer c.Close()
 			s, err := c.Dial(context.Background())
 			if s != nil {
-				t.Error("a session beside the error")
+				t.Error("a session, although there is an error")
 			}
 			e := wantError[*submission.ConnectError](t, err)
 			if e.Stage != submission.StageDial || e.Reply != nil || e.Addr != testHost+":25" || tt.is != nil && !errors.Is(err, tt.is) {
@@ -71,6 +72,7 @@ func TestDialFails(t *testing.T) {
 	})
 }
 
+// A dial has a limit, and ends with the context.
 func TestDialStalls(t *testing.T) {
 	blocks := dialFunc(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -112,15 +114,14 @@ func TestDialStalls(t *testing.T) {
 					t.Errorf("temporary %v: %v", e.Temporary(), err)
 				}
 				if errors.Is(err, context.Canceled) != (tt.until > 0) {
-					t.Errorf("whose fault: %v", err)
+					t.Errorf("errors.Is(err, context.Canceled) is not %v: %v", tt.until > 0, err)
 				}
 			})
 		})
 	}
 }
 
-// TestDialReturnsLate has the dialer return a connection when the
-// caller has just given up.
+// The dialer returns a connection when the context is just done: it is closed.
 func TestDialReturnsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -146,6 +147,7 @@ func TestDialReturnsLate(t *testing.T) {
 	})
 }
 
+// The default dialer connects from Options.LocalAddr.
 func TestLocalAddr(t *testing.T) {
 	ip := "127.0.0.2" // not everywhere an address of this machine
 	if l, err := net.Listen("tcp", ip+":0"); err != nil {
@@ -168,11 +170,12 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
+// Local addresses that New refuses, and dialers for which it refuses any.
 func TestLocalAddrRefused(t *testing.T) {
 	for _, local := range []string{"localhost", "1.2.3", "127.0.0.1:smtp", "127.0.0.1:99999", "[::1", ":25", "eth0", "127.0.0.1\r\n", "192.0.2.1/24"} {
 		_, err := submission.New(testHost, &submission.Options{LocalAddr: local})
 		if err == nil {
-			t.Errorf("New takes %q", local)
+			t.Errorf("New accepts %q", local)
 		} else if e := wantError[*submission.OptionError](t, err); e.Option != "LocalAddr" {
 			t.Errorf("%q: option %s", local, e.Option)
 		}
@@ -191,6 +194,7 @@ func TestLocalAddrRefused(t *testing.T) {
 	}
 }
 
+// A session over IPv6.
 func TestIPv6(t *testing.T) {
 	said := make(chan string, 10)
 	l, err := net.Listen("tcp6", "[::1]:0")
@@ -221,7 +225,7 @@ func TestIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	if line := <-said; line != "EHLO [IPv6:::1]" {
-		t.Errorf("said %q", line)
+		t.Errorf("the client said %q", line)
 	}
 }
 
@@ -240,7 +244,7 @@ func freePort(t *testing.T, ip string) string {
 	return port
 }
 
-// The port of LocalAddr is the one the server sees.
+// The server sees the port of LocalAddr.
 func TestLocalPort(t *testing.T) {
 	var mu sync.Mutex
 	from := ""
@@ -275,8 +279,8 @@ func TestLocalPort(t *testing.T) {
 	t.Fatal("no port stays free")
 }
 
-// A Dialer hears where to connect and may go to another port; TLS, with the
-// name that was asked for, is put on top of what it returns.
+// A Dialer is told the address and may connect to another one. TLS, for the name that was
+// dialed, is put on top of its connection.
 func TestDialerChoosesPort(t *testing.T) {
 	srv := serve(t, nil)
 	asked := ""
@@ -294,12 +298,12 @@ func TestDialerChoosesPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	if asked != "tcp "+testHost+":587" {
-		t.Errorf("asked for %s", asked)
+		t.Errorf("the Dialer was asked for %s", asked)
 	}
 	wantCommands(t, srv, ehlo, "STARTTLS", "-- TLS", ehlo, "QUIT")
 }
 
-// Fallback goes on to the next dialer, and reports all of them.
+// Fallback tries the next dialer when one fails, and reports the errors of all.
 func TestFallback(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 	defer srv.Close()

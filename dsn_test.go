@@ -30,7 +30,7 @@ func TestNotify(t *testing.T) {
 		if !good {
 			for _, e := range []submission.Envelope{env, own} {
 				if err := wantNothing(t, []string{"DSN"}, e); errors.Is(err, submission.ErrUnsupported) {
-					t.Errorf("the server is blamed: %v", err)
+					t.Errorf("the error says that the server is at fault: %v", err)
 				}
 			}
 			continue
@@ -50,7 +50,7 @@ func TestNotify(t *testing.T) {
 			wantLines(t, []string{"DSN"}, own, plainMail, rcpt)
 		}
 	}
-	// Each recipient its own.
+	// Each recipient has its own.
 	env := memoTo("b@test.example", "c@test.example", "d@test.example")
 	env.DSN.Notify = submission.NotifyFailure
 	env.To[1].Notify = submission.NotifyNever
@@ -59,6 +59,7 @@ func TestNotify(t *testing.T) {
 		"RCPT TO:<c@test.example> NOTIFY=NEVER", "RCPT TO:<d@test.example> NOTIFY=SUCCESS,DELAY")
 }
 
+// Values of DSN.Return, good and bad.
 func TestReturn(t *testing.T) {
 	for value, good := range map[submission.Return]bool{
 		submission.ReturnFull: true, submission.ReturnHeaders: true, "full": false, "HEADERS": false, "FULL ": false, "FULL\r\nRSET": false, "X": false,
@@ -73,6 +74,7 @@ func TestReturn(t *testing.T) {
 	}
 }
 
+// Values of DSN.EnvelopeID, and how they are encoded.
 func TestEnvelopeID(t *testing.T) {
 	for id, want := range map[string]string{
 		"QQ314159":                 "QQ314159",
@@ -93,11 +95,12 @@ func TestEnvelopeID(t *testing.T) {
 		env := memoTo("b@test.example")
 		env.DSN.EnvelopeID = id
 		if err := wantNothing(t, []string{"DSN", "SMTPUTF8"}, env); errors.Is(err, submission.ErrUnsupported) {
-			t.Errorf("the server is blamed: %v", err)
+			t.Errorf("the error says that the server is at fault: %v", err)
 		}
 	}
 }
 
+// Values of Recipient.ORCPT, and how they are encoded.
 func TestORCPT(t *testing.T) {
 	for orcpt, want := range map[string]string{
 		"rfc822;a@b":                          "rfc822;a@b",
@@ -136,12 +139,12 @@ func TestORCPT(t *testing.T) {
 		env := memoTo("b@test.example")
 		env.To[0].ORCPT = orcpt
 		if err := wantNothing(t, []string{"DSN", "SMTPUTF8"}, env); errors.Is(err, submission.ErrUnsupported) {
-			t.Errorf("%q: the server is blamed: %v", orcpt, err)
+			t.Errorf("%q: the error says that the server is at fault: %v", orcpt, err)
 		}
 	}
 }
 
-// Whatever is asked for of DSN is refused by name where the server has none.
+// What asks for DSN is refused if the server does not offer it, and the error names DSN.
 func TestDSNNotOffered(t *testing.T) {
 	for name, set := range map[string]func(*submission.Envelope){
 		"Notify":           func(e *submission.Envelope) { e.DSN.Notify = submission.NotifyNever },
@@ -159,7 +162,7 @@ func TestDSNNotOffered(t *testing.T) {
 			}
 		}
 	}
-	// A partial envelope goes on without the recipient that asked.
+	// A partial envelope goes to the other recipients.
 	env := memoTo("c@test.example", "b@test.example")
 	env.Partial = true
 	env.To[0].Notify = submission.NotifyFailure

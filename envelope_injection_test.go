@@ -20,8 +20,7 @@ type leaf struct {
 	value reflect.Value
 }
 
-// leaves finds every string in v, which must have something in every slice, so
-// that no field is left out.
+// leaves finds every string in v. No slice in v may be empty, so that no field is missed.
 func leaves(t *testing.T, path string, v reflect.Value) []leaf {
 	t.Helper()
 	switch v.Kind() {
@@ -44,15 +43,15 @@ func leaves(t *testing.T, path string, v reflect.Value) []leaf {
 		}
 		return leaves(t, path+"[]", v.Index(v.Len()-1))
 	case reflect.Map, reflect.Array:
-		t.Fatalf("%s: a %v, which is not looked into", path, v.Kind())
+		t.Fatalf("%s is a %v, in which strings are not found", path, v.Kind())
 	}
 	return nil
 }
 
-// injections are what must not get from a field into a command line.
+// injections must not get from a field into a command line.
 var injections = []string{"\r\nINJECTED", "\nINJECTED", "\rINJECTED", "\x00INJECTED", "\x7fINJECTED", "\x1bINJECTED", "\x0bINJECTED", "\r\n.\r\nINJECTED", "\r\n"}
 
-// tries are the values to try in a field whose good value is v.
+// tries are the values to try in a field that has the good value v.
 func tries(v string) []string {
 	var list []string
 	for _, in := range injections {
@@ -61,7 +60,7 @@ func tries(v string) []string {
 	return list
 }
 
-// fullEnvelope has something good in every field.
+// fullEnvelope has a good value in every field.
 func fullEnvelope() submission.Envelope {
 	return submission.Envelope{
 		From: "from@test.example",
@@ -75,8 +74,8 @@ func fullEnvelope() submission.Envelope {
 	}
 }
 
-// No string in an Envelope, in any field, gets a control character out: not an
-// octet is written.
+// A control character in a string of an Envelope, in whatever field, is refused: no octet is
+// written.
 func TestInjectionEnvelope(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{
 		TLS: smtptest.NoTLS, Accounts: map[string]string{"user": "secret"},
@@ -116,7 +115,7 @@ func TestInjectionEnvelope(t *testing.T) {
 	if n != 9 {
 		t.Errorf("%d string fields were tried, 9 were there when this was written", n)
 	}
-	// With a partial envelope the good recipient gets its mail, and only that.
+	// A partial envelope goes to the good recipient, and nothing of the bad one is written.
 	for _, v := range tries("to@test.example") {
 		env := fullEnvelope()
 		env.Partial = true
@@ -130,8 +129,8 @@ func TestInjectionEnvelope(t *testing.T) {
 	}
 }
 
-// No string in Options or Password is written as it is: an error comes first,
-// or only its base64 goes out.
+// A control character in a string of Options is refused. One in Password is refused, or goes
+// out in base64.
 func TestInjectionOptions(t *testing.T) {
 	full := func() (*submission.Options, *submission.Password) {
 		return &submission.Options{TLS: submission.TLSNone, LocalName: "client.test.example", From: "from@test.example", Disable: []string{"DSN"},
@@ -180,7 +179,7 @@ func TestInjectionOptions(t *testing.T) {
 	}
 }
 
-// tryDial makes a session with o, if that can be, and returns what was written.
+// tryDial opens a session with o and returns what was written.
 func tryDial(o *submission.Options) (string, error) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Accounts: map[string]string{"user": "secret"}})
 	defer srv.Close()
@@ -188,7 +187,7 @@ func tryDial(o *submission.Options) (string, error) {
 	defer nc.Close()
 	set := *o
 	if set.LocalAddr == "127.0.0.1" {
-		// It is for the default dialer, and good.
+		// The good value works, but with the default dialer only.
 		set.LocalAddr = ""
 		set.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return nc, nil })
 	}
@@ -200,36 +199,36 @@ func tryDial(o *submission.Options) (string, error) {
 	return string(nc.written()), err
 }
 
-// Nor do the arguments of functions.
+// A control character in an argument of a function is refused.
 func TestInjectionArguments(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("SMTPUTF8")+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	for _, in := range injections {
 		for _, v := range []string{in, "x" + in, in + "x", "x@test.example" + in} {
 			if _, err := s.Verify(context.Background(), v); err == nil {
-				t.Errorf("Verify takes %q", v)
+				t.Errorf("Verify accepts %q", v)
 			}
 			if _, err := s.Command(context.Background(), v); err == nil {
-				t.Errorf("Command takes %q", v)
+				t.Errorf("Command accepts %q", v)
 			}
 			if _, err := submission.New(v, nil); wantError[*submission.OptionError](t, err).Option != "addr" {
 				t.Errorf("New: %v", err)
 			}
 			if _, err := submission.New("host"+v+":25", nil); err == nil {
-				t.Errorf("New takes %q", v)
+				t.Errorf("New accepts %q", v)
 			}
 			nc := play(t, "whole", "eof")
 			if _, err := submission.NewSession(context.Background(), nc, v, plainText()); err == nil {
-				t.Errorf("NewSession takes the host %q", v)
+				t.Errorf("NewSession accepts the host %q", v)
 			}
 		}
 	}
 	if !s.Usable() {
-		t.Error("it cost the session")
+		t.Error("the session is lost")
 	}
 }
 
-// What could become a parameter of its own does not.
+// No value adds a parameter of its own to a command.
 func TestNoParameterThroughValues(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{
 		TLS: smtptest.NoTLS, Accounts: map[string]string{"user": "secret"},
@@ -247,7 +246,7 @@ func TestNoParameterThroughValues(t *testing.T) {
 			at.value.SetString(at.value.String() + in)
 			send(s, env)
 			if !s.Usable() {
-				t.Fatalf("%s with %q cost the session", at.path, in)
+				t.Fatalf("%s with %q: the session is lost", at.path, in)
 			}
 		}
 	}

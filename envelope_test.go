@@ -11,8 +11,8 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// parameters are what an envelope can ask for, each with the line it makes and
-// the keywords without which nothing may be sent.
+// parameters are what an envelope can ask for, the parameters of the commands, and the
+// keywords that the server must offer.
 var parameters = []struct {
 	name       string
 	set        func(*submission.Envelope)
@@ -47,7 +47,7 @@ var parameters = []struct {
 		" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=id AUTH=<> X=1", " NOTIFY=FAILURE,DELAY ORCPT=rfc822;c@d Y"},
 }
 
-// The exact lines of MAIL and RCPT for everything that can be asked for.
+// The exact lines of MAIL and RCPT for everything that an envelope can ask for.
 func TestParameters(t *testing.T) {
 	for _, p := range parameters {
 		t.Run(p.name, func(t *testing.T) {
@@ -63,8 +63,8 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// What is not offered, or was disabled, is asked for of nobody: not an octet is
-// written, whichever of the keywords is missing.
+// What the server does not offer, or Options.Disable lists, is refused, whichever of the
+// keywords is missing: no octet is written.
 func TestParametersNotOffered(t *testing.T) {
 	others := []string{"PIPELINING", "SIZE", "STARTTLS", "VRFY", "ENHANCEDSTATUSCODES", "ETRN"}
 	for _, p := range parameters {
@@ -134,7 +134,7 @@ func TestRequireTLS(t *testing.T) {
 	}
 }
 
-// Parameters that have a field, and such as are none, are refused in Params.
+// In Params, a parameter that has a field is refused, and what is not a parameter.
 func TestBadParams(t *testing.T) {
 	keywords := []string{"SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "AUTH PLAIN", "X", "BODY", "RET", "ENVID", "NOTIFY", "ORCPT", "REQUIRETLS"}
 	for _, p := range []string{
@@ -149,13 +149,13 @@ func TestBadParams(t *testing.T) {
 				env.Params = []string{p}
 			}
 			if err := wantNothing(t, keywords, env); errors.Is(err, submission.ErrUnsupported) {
-				t.Errorf("%q: the server is blamed: %v", p, err)
+				t.Errorf("%q: the error says that the server is at fault: %v", p, err)
 			}
 		}
 	}
 }
 
-// Values of no meaning.
+// Values that have no meaning are refused.
 func TestBadEnvelopes(t *testing.T) {
 	for name, set := range map[string]func(*submission.Envelope){
 		"Body":             func(e *submission.Envelope) { e.Body = "9BIT" },
@@ -169,7 +169,7 @@ func TestBadEnvelopes(t *testing.T) {
 		env := memoTo("b@test.example")
 		set(&env)
 		if err := wantNothing(t, []string{"SIZE", "8BITMIME", "SMTPUTF8", "AUTH PLAIN"}, env); errors.Is(err, submission.ErrUnsupported) {
-			t.Errorf("%s: the server is blamed: %v", name, err)
+			t.Errorf("%s: the error says that the server is at fault: %v", name, err)
 		}
 	}
 }

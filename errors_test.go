@@ -15,18 +15,18 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// typedError is what every error type of the package has.
+// typedError are the methods of every error type of the package.
 type typedError interface {
 	error
 	Unwrap() error
 	Temporary() bool
 }
 
-// hostile is text that a server or a caller may bring in: it colours, clears,
-// turns round, hides and splits.
+// hostile is text of a server or a caller that would do something to a terminal or a log:
+// it changes colours, clears the screen, reverses and hides text, and splits lines.
 const hostile = "evil\x1b[2J\x1b]0;title\x07\r\nX: y\n\x00\x08\x7f\u0085\u009b31m\u200b\u200e\u202eabc\u202c\u2028\u2029\u2066\ufeff\U000e0041\xff\xc3 end"
 
-// checkPrintable wants text on one line that does nothing to a terminal.
+// checkPrintable checks that text is one line and does nothing to a terminal.
 func checkPrintable(t *testing.T, text string) {
 	t.Helper()
 	if !utf8.ValidString(text) {
@@ -40,7 +40,7 @@ func checkPrintable(t *testing.T, text string) {
 	}
 }
 
-// The text of every error type, hostile in every place.
+// The text of every error type, with hostile text in every field.
 func TestErrorTextEscaped(t *testing.T) {
 	reply := &submission.Reply{Code: 550, Lines: []string{hostile, hostile}}
 	cause := errors.New(hostile)
@@ -63,7 +63,7 @@ func TestErrorTextEscaped(t *testing.T) {
 	checkPrintable(t, p.Error())
 }
 
-// Errors made of nothing say something.
+// The zero value of every error type has a text.
 func TestZeroErrors(t *testing.T) {
 	for _, err := range []error{
 		&submission.SendError{}, &submission.SenderError{}, &submission.AddressError{}, &submission.ConnectError{},
@@ -75,7 +75,7 @@ func TestZeroErrors(t *testing.T) {
 	}
 }
 
-// What a server says reaches the caller raw in Reply.Lines and escaped in text.
+// What a server says is raw in Reply.Lines, and escaped in the text of errors.
 func TestServerTextEscaped(t *testing.T) {
 	const nasty = `550-5.7.1 \x1b[2Jno\x07\r\n550 \xe2\x80\xaeright to left\xff\x00\r\n`
 	for stage, script := range map[submission.Stage]string{
@@ -92,7 +92,7 @@ func TestServerTextEscaped(t *testing.T) {
 			t.Errorf("%v: %s", stage, err)
 		}
 		if strings.Count(err.Error(), "right to left") != 1 {
-			t.Errorf("the reply stands twice: %v", err)
+			t.Errorf("the error repeats the reply: %v", err)
 		}
 		r := err.(*submission.SendError).Reply
 		if r.Lines[0] != "5.7.1 \x1b[2Jno\x07" || r.Lines[1] != "\u202eright to left\xff\x00" || r.Enhanced != (submission.EnhancedCode{5, 7, 1}) {
@@ -102,7 +102,7 @@ func TestServerTextEscaped(t *testing.T) {
 	}
 }
 
-// A reply to the loss of a session is named once too.
+// The text of an error says a 421 once, too.
 func TestClosingSaidOnce(t *testing.T) {
 	for at := range stageAt {
 		w := way{}
@@ -114,8 +114,7 @@ func TestClosingSaidOnce(t *testing.T) {
 	}
 }
 
-// A refusal of the credentials is explained by what the mechanism sends: who has
-// no password is not told that it is wrong.
+// The hint for a 535 depends on what the mechanism sends: without a password it is not wrong.
 func TestAuthHints(t *testing.T) {
 	for mechanism, want := range map[string]string{
 		"PLAIN": "user name or password wrong", "SCRAM-SHA-256": "user name or password wrong",
@@ -130,7 +129,7 @@ func TestAuthHints(t *testing.T) {
 	}
 }
 
-// From outside, through any wrapping, the typed errors and the causes are found.
+// errors.As and errors.Is find the typed errors and their causes through any wrapping.
 func TestErrorsReachable(t *testing.T) {
 	sendAll := func(script string, env submission.Envelope) error {
 		s := openSession(t, play(t, "whole", greeted("PIPELINING")+script), plainText())
@@ -172,7 +171,7 @@ func TestErrorsReachable(t *testing.T) {
 	}
 }
 
-// A cause of the caller's own goes through: from a source, from a context.
+// The error wraps an error of the caller: of a source, or the cause of a context.
 func TestOwnErrorsReachable(t *testing.T) {
 	cause := &net.DNSError{Err: "of another protocol", Name: "x"}
 	s := openSession(t, play(t, "whole", greeted()+"eof"), plainText())
@@ -195,7 +194,7 @@ func TestOwnErrorsReachable(t *testing.T) {
 	s.Close()
 }
 
-// Temporary of what one reply says.
+// What Temporary returns for each code of a reply.
 func TestReplyTemporary(t *testing.T) {
 	for code := 200; code < 600; code++ {
 		r := submission.Reply{Code: code}
@@ -217,7 +216,7 @@ func TestReplyTemporary(t *testing.T) {
 	}
 }
 
-// Unknown is never Temporary, whatever else is in the error.
+// An Unknown outcome is never Temporary, whatever else is in the error.
 func TestUnknownNotTemporary(t *testing.T) {
 	temporary := &submission.AddressError{Reply: &submission.Reply{Code: 450}}
 	for stage := submission.StageDial; stage <= submission.StageCommand; stage++ {
@@ -234,7 +233,7 @@ func TestUnknownNotTemporary(t *testing.T) {
 	}
 }
 
-// The text names a few causes and counts the rest.
+// The text of an error names a few causes and counts the others.
 func TestManyCausesShort(t *testing.T) {
 	script, replies := "C: MAIL FROM:<a@test.example>\n", "S: 250 ok\n"
 	var env submission.Envelope
@@ -248,13 +247,14 @@ func TestManyCausesShort(t *testing.T) {
 	defer s.Close()
 	_, err := send(s, env)
 	if n := len(addressErrors(err)); n != 40 {
-		t.Errorf("%d causes", n)
+		t.Errorf("%d address errors, want 40", n)
 	}
 	if text := err.Error(); !strings.Contains(text, "r0@test.example") || !strings.Contains(text, "37 more") || len(text) > 500 {
 		t.Errorf("%d octets: %s", len(text), text)
 	}
 }
 
+// The String methods.
 func TestNames(t *testing.T) {
 	for stage := submission.StageDial; stage <= submission.StageCommand; stage++ {
 		if s := stage.String(); s == "" || strings.HasPrefix(s, "Stage(") {

@@ -11,8 +11,8 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// A server may offer more to a client that it knows: what seems to be missing is
-// asked about once more behind AUTH, and only then refused.
+// A server may offer more to a client that is authenticated. When something seems to be
+// missing, the client asks once more with EHLO after AUTH, and only then refuses.
 func TestExtensionsBehindAuth(t *testing.T) {
 	const script = `
 		S: 220 mail.test.example
@@ -65,7 +65,7 @@ func TestExtensionsBehindAuth(t *testing.T) {
 			S: 250-mail.test.example
 			S: 250 PIPELINING
 			C: MAIL FROM:<a@test.example>`+message), plainText(auth))
-		for range 2 { // asked about once
+		for range 2 { // EHLO is sent only once
 			if err := send(t, s, reported); !errors.Is(err, submission.ErrUnsupported) {
 				t.Fatal(err)
 			}
@@ -88,6 +88,7 @@ func TestExtensionsBehindAuth(t *testing.T) {
 	})
 }
 
+// What the methods of Extensions return for a reply to EHLO.
 func TestExtensions(t *testing.T) {
 	type params map[string]string
 	const absent = "(absent)"
@@ -100,7 +101,7 @@ func TestExtensions(t *testing.T) {
 	}{
 		{name: "bare code", reply: "S: 250", want: params{"SIZE": absent, "": absent}},
 		{name: "one line", reply: "S: 250 SIZE", want: params{"SIZE": absent}},
-		{name: "the first line is no extension", reply: "S: 250-SIZE 10\nS: 250 DSN", want: params{"SIZE": absent, "DSN": ""}},
+		{name: "the first line is not an extension", reply: "S: 250-SIZE 10\nS: 250 DSN", want: params{"SIZE": absent, "DSN": ""}},
 		{name: "lower case", reply: "S: 250-hi\nS: 250-size 10\nS: 250-Pipelining\nS: 250 auth plain Login",
 			want: params{"SIZE": "10", "size": "10", "PIPELINING": "", "AUTH": "plain Login"}, mechs: []string{"PLAIN", "LOGIN"}},
 		{name: "white space", reply: "S: 250-hi\nS: 250-  SIZE   10 \nS: 250-\nS: 250-DSN ", want: params{"SIZE": "10", "DSN": ""}},
@@ -145,13 +146,14 @@ func TestExtensions(t *testing.T) {
 					mechs[i] = "SPOILT"
 				}
 				if again := ext.Mechanisms(); !slices.Equal(again, tt.mechs) {
-					t.Errorf("the caller's slice is the session's: %q", again)
+					t.Errorf("a change of the returned slice changed the session's: %q", again)
 				}
 			})
 		})
 	}
 }
 
+// The limit of SIZE. 0 means that there is none.
 func TestExtensionSize(t *testing.T) {
 	for line, want := range map[string]int64{
 		"SIZE 10485760":             10485760,
@@ -175,7 +177,7 @@ func TestExtensionSize(t *testing.T) {
 	}
 }
 
-// TestManyExtensions is as long as an EHLO reply may be.
+// A reply to EHLO that is as long as it may be.
 func TestManyExtensions(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(hello + "S: 250-hi\n")

@@ -9,6 +9,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
+// EXTERNAL with a client certificate.
 func TestExternal(t *testing.T) {
 	srv, o := mechanismServer(t, tls.VersionTLS13, "EXTERNAL")
 	o.TLSConfig.Certificates = []tls.Certificate{selfSigned()}
@@ -24,13 +25,14 @@ func TestExternal(t *testing.T) {
 	}
 }
 
+// ANONYMOUS, and traces that cannot be sent.
 func TestAnonymous(t *testing.T) {
 	srv, o := mechanismServer(t, tls.VersionTLS13, "ANONYMOUS")
 	if used, err := login(t, srv, o, submission.Anonymous("sirhc")); err != nil || used != "ANONYMOUS" {
 		t.Errorf("%s, %v", used, err)
 	}
 	if _, err := login(t, srv, o, submission.Anonymous("a\nb")); err == nil {
-		t.Error("a trace with a line end was sent")
+		t.Error("a trace with a line ending was sent")
 	}
 	srv, o = mechanismServer(t, tls.VersionTLS13, "PLAIN")
 	_, err := login(t, srv, o, submission.Anonymous(""))

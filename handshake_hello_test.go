@@ -12,6 +12,7 @@ import (
 
 func withHELO(o *submission.Options) { o.HELO = true }
 
+// When HELO is used.
 func TestHELO(t *testing.T) {
 	const helo = "C: HELO client.test.example\nS: 250-mail\nS: 250 SIZE 1000"
 	tests := []struct {
@@ -24,15 +25,15 @@ func TestHELO(t *testing.T) {
 		{"502", plainText(), hello + "S: 502-what\nS: 502-is\nS: 502 that\n" + helo},
 		{"504", plainText(), hello + "S: 504\n" + helo},
 		{"opportunistic TLS", plainText(withTLS(submission.TLSOpportunistic)), hello + "S: 500 what\n" + helo},
-		{"asked for", plainText(withHELO), "S: 220 hi\n" + helo},
-		{"asked for, opportunistic TLS", plainText(withHELO, withTLS(submission.TLSOpportunistic)), "S: 220 hi\n" + helo},
+		{"Options.HELO", plainText(withHELO), "S: 220 hi\n" + helo},
+		{"Options.HELO, opportunistic TLS", plainText(withHELO, withTLS(submission.TLSOpportunistic)), "S: 220 hi\n" + helo},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			eachDelivery(t, func(t *testing.T, delivery string) {
 				s := openSession(t, play(t, delivery, tt.script+quit), tt.options)
 				if s.Extensions().Has("SIZE") {
-					t.Error("an extension from a reply to HELO")
+					t.Error("the reply to HELO gave an extension")
 				}
 				if _, ok := s.TLS(); ok {
 					t.Error("TLS")
@@ -43,6 +44,7 @@ func TestHELO(t *testing.T) {
 	}
 }
 
+// Replies to EHLO and HELO with which there is no session.
 func TestHelloRefused(t *testing.T) {
 	const helo = "S: 502 what\nC: HELO client.test.example\n"
 	auth := plainText(withAuth(testPassword))
@@ -76,7 +78,7 @@ func TestHelloRefused(t *testing.T) {
 		{name: "HELO 354", script: hello + helo + "S: 354 go on\neof", code: 354, protocol: true},
 		{name: "HELO garbage", script: hello + helo + "S! hi\neof", protocol: true},
 		{name: "HELO EOF", script: hello + helo + "close\neof", temporary: true, is: io.EOF},
-		{name: "HELO asked for, refused", options: plainText(withHELO),
+		{name: "Options.HELO, refused", options: plainText(withHELO),
 			script: "S: 220 hi\nC: HELO client.test.example\nS: 500 what" + quit, code: 500},
 
 		{name: "502, AUTH wanted", options: auth, script: hello + "S: 502 what" + quit, code: 502, is: submission.ErrUnsupported},
@@ -90,14 +92,13 @@ func TestHelloRefused(t *testing.T) {
 		r.stage = submission.StageHello
 		r.run(t)
 	}
-	r := refusal{name: "HELO asked for, STARTTLS wanted", stage: submission.StageStartTLS, is: submission.ErrUnsupported,
+	r := refusal{name: "Options.HELO, STARTTLS wanted", stage: submission.StageStartTLS, is: submission.ErrUnsupported,
 		options: plainText(withHELO, withTLS(submission.TLSStartTLS)),
 		script:  "S: 220 hi\nC: HELO client.test.example\nS: 250 mail" + quit}
 	r.run(t)
 }
 
-// TestHELOWithoutAuth has a session that was to be authenticated, on a server
-// that is greeted with HELO.
+// With HELO there is no AUTH: if Options.Auth is set, there is no session.
 func TestHELOWithoutAuth(t *testing.T) {
 	eachDelivery(t, func(t *testing.T, delivery string) {
 		nc := play(t, delivery, "S: 220 hi\nC: HELO client.test.example\nS: 250-mail\nS: 250 AUTH PLAIN"+quit)
@@ -109,6 +110,7 @@ func TestHELOWithoutAuth(t *testing.T) {
 	})
 }
 
+// The name that EHLO and HELO send.
 func TestHelloName(t *testing.T) {
 	longest := strings.Repeat("a", 63)
 	tests := []struct {
@@ -143,6 +145,7 @@ func TestHelloName(t *testing.T) {
 	}
 }
 
+// Names that New and NewSession refuse.
 func TestHelloNameRefused(t *testing.T) {
 	for name, local := range map[string]string{
 		"underscore":         "my_host.example",
@@ -163,10 +166,10 @@ func TestHelloNameRefused(t *testing.T) {
 		"too long":           strings.Repeat("abcdefg.", 32) + "a",
 		"bare IPv6":          "2001:db8::1",
 		"half a literal":     "[192.0.2.1",
-		"text behind":        "[192.0.2.1]x",
+		"text after it":      "[192.0.2.1]x",
 		"short IPv4 literal": "[192.0.2]",
 		"CR LF in a literal": "[192.0.2.1\r\n]",
-		"no UTF-8":           "a\xffb",
+		"not UTF-8":          "a\xffb",
 		"port":               "a.example:25",
 		"bracket":            "<a>",
 	} {
@@ -181,7 +184,7 @@ func TestHelloNameRefused(t *testing.T) {
 				t.Errorf("New: option %s", e.Option)
 			}
 			if isTemporary(err) {
-				t.Error("temporary")
+				t.Error("Temporary is true")
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
+// Greetings with which the session continues.
 func TestGreetingAccepted(t *testing.T) {
 	for name, greeting := range map[string]string{
 		"one line":       "S: 220 mail.test.example ESMTP ready",
@@ -23,7 +24,7 @@ func TestGreetingAccepted(t *testing.T) {
 		"bare code":      "S: 220",
 		"bare last line": "S: 220-hi\nS: 220",
 		"no text":        "S: 220 ",
-		"no UTF-8":       `S> 220 \xff\xfe\x1b[31m` + `\r\n`,
+		"not UTF-8":      `S> 220 \xff\xfe\x1b[31m` + `\r\n`,
 		"a long line":    "S: 220 " + strings.Repeat("x", 10_000),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,6 +48,7 @@ func TestGreetingAccepted(t *testing.T) {
 	}
 }
 
+// Greetings with which there is no session.
 func TestGreetingRefused(t *testing.T) {
 	const quit = "\nC: QUIT\nS: 221 bye\neof"
 	tests := []refusal{
@@ -89,7 +91,7 @@ func TestGreetingRefused(t *testing.T) {
 	}
 }
 
-// TestGreetingHuge has a greeting of which most is never read.
+// Of a greeting without an end, most is never read.
 func TestGreetingHuge(t *testing.T) {
 	for name, line := range map[string]string{
 		"one line":   "S> 220 " + strings.Repeat("x", 5<<20),
@@ -100,14 +102,13 @@ func TestGreetingHuge(t *testing.T) {
 			nc := smtptest.Fault{}.Wrap(play(t, "whole", line+"\nstall\neof"))
 			r.check(t, nc)
 			if read, _ := nc.Octets(); read > 100<<10 {
-				t.Errorf("read %d octets of it", read)
+				t.Errorf("%d octets were read", read)
 			}
 		})
 	}
 }
 
-// TestGreetingErrorIsPrintable has text in the greeting that must not reach a
-// terminal.
+// The error escapes text of the greeting that would do something to a terminal.
 func TestGreetingErrorIsPrintable(t *testing.T) {
 	eachDelivery(t, func(t *testing.T, delivery string) {
 		nc := play(t, delivery, `
@@ -125,20 +126,20 @@ func TestGreetingErrorIsPrintable(t *testing.T) {
 				}
 			}
 			if !strings.Contains(text, `\x1b[2J`) || !strings.Contains(text, "evil") {
-				t.Errorf("text lost: %q", text)
+				t.Errorf("the text of the server is missing in %q", text)
 			}
 		}
 	})
 }
 
-// TestUnaskedInput has the server say more than it was asked.
+// The server sends more than was asked for: the handshake fails.
 func TestUnaskedInput(t *testing.T) {
 	tests := []refusal{
-		{name: "behind the greeting", stage: submission.StageGreeting, script: "S: 220 hi\nS! 250 and more\neof"},
-		{name: "half a line behind the greeting", stage: submission.StageGreeting, script: "S: 220 hi\nS> 25\neof"},
-		{name: "behind the EHLO reply", stage: submission.StageHello,
+		{name: "after the greeting", stage: submission.StageGreeting, script: "S: 220 hi\nS! 250 and more\neof"},
+		{name: "half a line after the greeting", stage: submission.StageGreeting, script: "S: 220 hi\nS> 25\neof"},
+		{name: "after the EHLO reply", stage: submission.StageHello,
 			script: "S: 220 hi\nC: EHLO client.test.example\nS: 250 mail\nS! 250 SIZE\neof"},
-		{name: "half a line behind the EHLO reply", stage: submission.StageHello,
+		{name: "half a line after the EHLO reply", stage: submission.StageHello,
 			script: "S: 220 hi\nC: EHLO client.test.example\nS: 250 mail\nS> 2\neof"},
 	}
 	for _, r := range tests {
@@ -149,8 +150,8 @@ func TestUnaskedInput(t *testing.T) {
 	}
 }
 
-// TestUnaskedBehindRefusal has more behind a refusal than was asked for: the
-// refusal is what counts, and QUIT, whose reply could not be told, is not sent.
+// The server sends more after a refusal. The refusal is the error. QUIT is not sent, because
+// nobody could tell which reply answers it.
 func TestUnaskedBehindRefusal(t *testing.T) {
 	tests := []refusal{
 		{name: "greeting", stage: submission.StageGreeting, script: "S: 554 no\nS! 250 yes\neof", code: 554},
@@ -163,12 +164,11 @@ func TestUnaskedBehindRefusal(t *testing.T) {
 	}
 }
 
-// stalls are handshakes in which the server goes silent, and for how long the
-// client bears it.
+// stalls are handshakes in which the server falls silent, and how long the client waits.
 var stalls = []struct {
 	name    string
 	options func(*submission.Options)
-	script  string // up to the silence
+	script  string // before the silence
 	stage   submission.Stage
 	limit   time.Duration
 }{
@@ -188,6 +188,7 @@ var stalls = []struct {
 		script: "S: 220 hi\nC: EHLO client.test.example\n", stage: submission.StageHello, limit: time.Hour},
 }
 
+// Each wait of the handshake has a limit.
 func TestHandshakeStalls(t *testing.T) {
 	for _, tt := range stalls {
 		t.Run(tt.name, func(t *testing.T) {
@@ -207,8 +208,9 @@ func TestHandshakeStalls(t *testing.T) {
 	}
 }
 
+// The context ends each wait of the handshake at once.
 func TestHandshakeCancelled(t *testing.T) {
-	cause := errors.New("the user went home")
+	cause := errors.New("the user closed the window")
 	for _, tt := range stalls {
 		for _, how := range []string{"cancel", "cancel with a cause", "deadline"} {
 			t.Run(tt.name+", "+how, func(t *testing.T) {
@@ -236,15 +238,15 @@ func TestHandshakeCancelled(t *testing.T) {
 					start := time.Now()
 					s, err := submission.NewSession(ctx, play(t, "whole", tt.script+"stall\neof"), testHost, o)
 					if s != nil {
-						t.Error("a session beside the error")
+						t.Error("a session, although there is an error")
 					}
 					r := refusal{stage: tt.stage, temporary: true, is: want}
 					if how == "cancel with a cause" && !errors.Is(err, cause) {
-						t.Errorf("%v does not tell the cause", err)
+						t.Errorf("the error does not wrap the cause: %v", err)
 					}
 					r.checkError(t, err)
 					if errors.Is(err, os.ErrDeadlineExceeded) {
-						t.Errorf("the caller's giving up is told as a slow server: %v", err)
+						t.Errorf("the end of the context is reported as a slow server: %v", err)
 					}
 					if took := time.Since(start); took != after {
 						t.Errorf("took %v, want %v", took, after)
@@ -255,14 +257,13 @@ func TestHandshakeCancelled(t *testing.T) {
 	}
 }
 
-// TestSlowDrip has replies that would take hours: each octet comes in time, the
-// whole does not.
+// The limit is for a whole reply: one whose octets arrive a minute apart takes too long.
 func TestSlowDrip(t *testing.T) {
 	long := strings.Repeat("220-"+strings.Repeat("x", 60)+"\r\n", 5)
 	tests := []struct {
 		name  string
-		said  string // before the drip
-		await string // sent by the client before the drip
+		said  string // by the server before the slow reply
+		await string // from the client before the slow reply
 		stage submission.Stage
 	}{
 		{"greeting", "", "", submission.StageGreeting},
@@ -293,8 +294,8 @@ func TestSlowDrip(t *testing.T) {
 	}
 }
 
-// TestGreetingStageTimeIsItsOwn has each reply come a second before its limit:
-// no deadline of an earlier stage is left on the connection.
+// Each reply comes a second before its limit. No deadline of an earlier stage is left on the
+// connection.
 func TestGreetingStageTimeIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
@@ -311,7 +312,7 @@ func TestGreetingStageTimeIsItsOwn(t *testing.T) {
 		start := time.Now()
 		s := openSession(t, srv.Pipe(), plainText())
 		if took := time.Since(start); took != 10*time.Minute-2*time.Second {
-			t.Errorf("took %v", took)
+			t.Errorf("took %v, want 9m58s", took)
 		}
 		time.Sleep(time.Hour)
 		if err := s.Noop(context.Background()); err != nil {
@@ -321,8 +322,8 @@ func TestGreetingStageTimeIsItsOwn(t *testing.T) {
 	})
 }
 
-// TestRefusedHandshakeQuit has a server that refuses and then does not answer
-// QUIT: the refusal is reported after five seconds, not lost.
+// The server refuses and then does not answer QUIT. The refusal is returned after five
+// seconds.
 func TestRefusedHandshakeQuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -334,6 +335,7 @@ func TestRefusedHandshakeQuit(t *testing.T) {
 	})
 }
 
+// With a context that is done from the start, there is no session.
 func TestHandshakeContextDoneBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -348,8 +350,8 @@ func TestHandshakeContextDoneBefore(t *testing.T) {
 	})
 }
 
-// TestCancelledAtTheLastReply cancels when everything had come: what is
-// returned is an error of the documented kind, and no session.
+// The context is done when the last reply has just come. There is no session, and the error
+// is a ConnectError.
 func TestCancelledAtTheLastReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -18,7 +18,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// deliveries are the ways in which a script's server lines can arrive.
+// deliveries are the ways in which the server's lines of a script can arrive.
 var deliveries = []string{"whole", "bytes", "joined"}
 
 // eachDelivery runs f as a subtest for each of deliveries.
@@ -77,21 +77,24 @@ func greeted(keywords ...string) string {
 	return "S: 220 hi\nC: EHLO client.test.example\n" + strings.Join(lines, "\n") + "\n"
 }
 
-// hello is the beginning of a session up to the reply to EHLO.
+// hello is the start of a session, before the reply to EHLO.
 const hello = "S: 220 hi\nC: EHLO client.test.example\n"
 
+// ehlo is the EHLO command of a client with the options of plainText.
 const ehlo = "EHLO client.test.example"
 
-// quit is the end of a session that the client ends in order.
+// quit is the end of a session that the client ends with QUIT.
 const quit = "\nC: QUIT\nS: 221 bye\neof"
 
+// offersTLS is a session in which the client has just sent STARTTLS.
 const offersTLS = hello + "S: 250-mail\nS: 250-SIZE 1000\nS: 250 STARTTLS\nC: STARTTLS\n"
 
-// offersAuth is a session up to the point where the client authenticates.
+// offersAuth is a session in which the client authenticates next.
 func offersAuth(mechanisms string) string {
 	return hello + "S: 250-mail\nS: 250 AUTH " + mechanisms + "\n"
 }
 
+// What the client sends to log in as testPassword.
 const (
 	authPlain = "C: AUTH PLAIN AHVzZXJuYW1lAHBhc3N3b3Jk\n"
 	sendUser  = "C: dXNlcm5hbWU=\n"
@@ -102,19 +105,20 @@ const (
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// A simple message, what it looks like as a script, and its envelope.
+// A simple message, and how it looks in a script.
 const (
 	memo     = "Subject: memo\n\ntext\n"
 	memoData = "C: Subject: memo\nC:\nC: text\nC: .\n"
 	memoBDAT = "C: BDAT 23 LAST\nC: Subject: memo\nC:\nC: text\n"
 )
 
+// memoTo is an envelope for memo.
 func memoTo(addrs ...string) submission.Envelope {
 	return submission.Envelope{From: "a@test.example", To: submission.To(addrs...)}
 }
 
-// flightOK is a whole good transaction with one recipient, b@test.example, in
-// one flight, as far as a server allows that offers PIPELINING.
+// flightOK is a whole transaction that succeeds, with the recipient b@test.example, at a
+// server that offers PIPELINING: the envelope is one flight.
 const flightOK = `
 	C: MAIL FROM:<a@test.example>
 	C: RCPT TO:<b@test.example>
@@ -134,13 +138,15 @@ const stepsOK = `
 	S: 354 go
 ` + memoData + "S: 250 taken\n"
 
-// long is a message that is streamed, as it goes over the wire.
+// long is a message that is so long that it is streamed, in the form in which it goes
+// over the wire.
 var long = strings.Repeat("A line of seventy octets, one of the many that the long message has..\r\n", 4000)
 
-// repeat makes long names readable.
+// repeat is strings.Repeat with a name that is short enough for tables.
 func repeat(s string, n int) string { return strings.Repeat(s, n) }
 
-// failing gives text and then an error, in one call or in two.
+// failing is a message source that returns text and then an error, in one call or in
+// two.
 type failing struct {
 	text     string
 	err      error
@@ -156,6 +162,8 @@ func (f *failing) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// The parts of a session of a Client's pool, and the envelope of its message. poolSend
+// sends that message.
 const poolGreeting = `
 	S: 220 mail.test.example
 	C: EHLO client.test.example
@@ -185,7 +193,7 @@ const poolQuit = `
 
 var poolEnvelope = submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}
 
-// way is one of the ways to run a transaction with two recipients.
+// way is one of the ways in which a transaction with two recipients can run.
 type way struct{ pipelined, chunked, partial bool }
 
 func (w way) String() string {
@@ -204,6 +212,7 @@ func (w way) String() string {
 	return name
 }
 
+// greeting is the script of the handshake.
 func (w way) greeting() string {
 	var keywords []string
 	if w.pipelined {
@@ -221,7 +230,7 @@ func (w way) envelope() submission.Envelope {
 	return env
 }
 
-// steps are the commands of the transaction, less RSET.
+// steps are the commands of the transaction, except RSET.
 func (w way) steps() []string {
 	list := []string{"MAIL FROM:<a@test.example>", "RCPT TO:<b@test.example>", "RCPT TO:<c@test.example>"}
 	if !w.chunked {
@@ -245,7 +254,7 @@ func (w way) flightOf(at int) (first, last int) {
 	return atMail, atRcpt2
 }
 
-// until is the script up to the replies of step at, which follow it.
+// until is the script of the transaction before the reply to step at.
 func (w way) until(at int) string {
 	var b strings.Builder
 	steps := w.steps()
@@ -268,6 +277,7 @@ func (w way) until(at int) string {
 	return b.String()
 }
 
+// good is the reply to step at with which the transaction continues.
 func (w way) good(at int) string {
 	if at == atData {
 		return "354 go"
@@ -282,8 +292,8 @@ func (w way) message() string {
 	return memoData
 }
 
-// again is a good transaction on the same session, behind RSET where the first
-// left something behind.
+// again is a transaction on the same session that succeeds. RSET precedes it if the
+// first one was left half done.
 func (w way) again(dirty bool) string {
 	steps := []string{"MAIL FROM:<a@test.example>", "RCPT TO:<b@test.example>"}
 	if dirty {
@@ -320,6 +330,7 @@ const (
 	atFinal
 )
 
+// stageAt is the Stage of each step.
 var stageAt = []submission.Stage{submission.StageMail, submission.StageRcpt, submission.StageRcpt, submission.StageData, submission.StageFinal}
 
 // limitAt is how long the client waits at each step (RFC 5321, 4.5.3.2).
@@ -329,14 +340,14 @@ var limitAt = []time.Duration{5 * time.Minute, 5 * time.Minute, 5 * time.Minute,
 type fault struct {
 	name, script string
 	kind         faultKind
-	is           error // found in the error where the kind is a loss
+	is           error // is in the error if the connection is lost, nil for any
 }
 
-// steps is what the server does at step at of a transaction.
+// steps is the script of what the server does at step at of a transaction.
 func (f fault) steps(w way, at int) string {
 	switch f.kind {
 	case extraKind:
-		// Joined, so that it is there when the good reply is read.
+		// In one segment, so that it is there when the good reply is read.
 		_, last := w.flightOf(at)
 		text := w.good(at) + `\r\n250 and one more\r\n`
 		for n := at + 1; n <= last; n++ {
@@ -352,7 +363,7 @@ func (f fault) steps(w way, at int) string {
 	return f.script + "\neof"
 }
 
-// verdict is the cell of the table: fault at step.
+// verdict is the cell of the table: what the fault at step at must come to.
 func (f fault) verdict(w way, at int) verdict {
 	v := verdict{stage: stageAt[at], temporary: true, is: f.is, status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}
 	switch f.kind {
@@ -361,8 +372,8 @@ func (f fault) verdict(w way, at int) verdict {
 	case extraKind:
 		v.temporary, v.protocol = false, true
 		if first, last := w.flightOf(at); first != last {
-			// The replies behind it are taken for the next command's, until
-			// one does not fit or is left.
+			// Each reply after it is taken for that of the next command, until
+			// one does not fit or one is left over.
 			v.stage = stageAt[last]
 		}
 	case closingKind:
@@ -382,6 +393,7 @@ func (f fault) verdict(w way, at int) verdict {
 	return v
 }
 
+// faultKind is what the client must take a fault for.
 type faultKind int
 
 const (
@@ -389,11 +401,12 @@ const (
 	stallKind
 	cancelKind
 	rubbishKind
-	extraKind // a good reply with another behind it
+	extraKind // a good reply with another one after it
 	wrongKind // a reply of a class that makes no sense at the step
 	closingKind
 )
 
+// faults are what can go wrong with a reply, except a refusal.
 func faults() []fault {
 	return []fault{
 		{"hang-up", "close", lossKind, io.EOF},
@@ -415,7 +428,7 @@ func faults() []fault {
 		{"a bare LF", `S> 250 ok\n`, rubbishKind, nil},
 		{"a bare CR", `S> 250 o\rk\r\n`, rubbishKind, nil},
 		{"two codes", `S> 250-ok\r\n251 ok\r\n`, rubbishKind, nil},
-		{"a NUL in front", `S> \x00250 ok\r\n`, rubbishKind, nil},
+		{"a NUL first", `S> \x00250 ok\r\n`, rubbishKind, nil},
 		{"TLS", `S> \x16\x03\x01\x02\x00`, rubbishKind, nil},
 		{"one reply too many", "extra", extraKind, nil},
 		{"a wrong class", "wrong", wrongKind, nil},
@@ -425,7 +438,7 @@ func faults() []fault {
 	}
 }
 
-// recorder keeps what is written to a connection.
+// recorder is a connection that keeps what is written to it.
 type recorder struct {
 	net.Conn
 	mu  sync.Mutex
@@ -440,8 +453,8 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// InputWaiting lets the connection below say whether the client has something to
-// read.
+// InputWaiting asks the connection below, if it knows, whether the client has something
+// to read.
 func (r *recorder) InputWaiting() (waiting, known bool) {
 	if nc, ok := r.Conn.(interface {
 		InputWaiting() (waiting, known bool)
@@ -459,29 +472,8 @@ func (r *recorder) written() []byte {
 
 func record(nc net.Conn) *recorder { return &recorder{Conn: nc} }
 
-// tap is a connection that keeps what is written to it.
-type tap struct {
-	net.Conn
-	mu    sync.Mutex
-	wrote []byte
-}
-
-func (c *tap) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wrote = append(c.wrote, p[:n]...)
-	return n, err
-}
-
-func (c *tap) written() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return bytes.Clone(c.wrote)
-}
-
-// endMarks counts what could end a message in what a client wrote: a dot line,
-// or a last chunk.
+// endMarks counts what could end a message in what a client wrote: a line with only a
+// dot, or the command of a last chunk.
 func endMarks(out []byte) int {
 	return bytes.Count(out, []byte("\r\n.\r\n")) + bytes.Count(out, []byte(" LAST\r\n"))
 }

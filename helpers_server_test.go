@@ -61,7 +61,7 @@ func mechanisms(names ...string) func(*submission.Password) {
 	return func(p *submission.Password) { p.Mechanisms = names }
 }
 
-// openSession makes a session over nc and fails the test when there is none.
+// openSession makes a session over nc. When there is none, the test fails.
 func openSession(t testing.TB, nc net.Conn, o *submission.Options) *submission.Session {
 	t.Helper()
 	s, err := submission.NewSession(context.Background(), nc, testHost, o)
@@ -71,7 +71,8 @@ func openSession(t testing.TB, nc net.Conn, o *submission.Options) *submission.S
 	return s
 }
 
-// scriptedClient returns a Client whose connections play the scripts in turn.
+// scriptedClient returns a Client whose first connection plays the first script, and so
+// on. All of the scripts must be played.
 func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...string) *submission.Client {
 	t.Helper()
 	var dialed atomic.Int32
@@ -83,7 +84,7 @@ func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...stri
 	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
 		n := int(dialed.Add(1))
 		if n > len(scripts) {
-			return nil, fmt.Errorf("dial number %d was not expected", n)
+			return nil, fmt.Errorf("there is no script for dial number %d", n)
 		}
 		return peers[n-1], nil
 	})
@@ -97,13 +98,13 @@ func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...stri
 	t.Cleanup(func() {
 		c.Close()
 		if n := int(dialed.Load()); n != len(scripts) {
-			t.Errorf("%d connections, want %d", n, len(scripts))
+			t.Errorf("the Client dialed %d times, want %d", n, len(scripts))
 		}
 	})
 	return c
 }
 
-// pipedClient returns a Client of srv over in-memory connections.
+// pipedClient returns a Client of srv that uses in-memory connections.
 func pipedClient(t *testing.T, srv *smtptest.Server, pool submission.PoolOptions) *submission.Client {
 	t.Helper()
 	o := plainText()
@@ -135,7 +136,7 @@ func serve(t testing.TB, c *smtptest.Config) *smtptest.Server {
 	return srv
 }
 
-// holdingServer is a server whose messages wait for release.
+// holdingServer is a server that answers a message only after release.
 func holdingServer(release <-chan struct{}) *smtptest.Server {
 	return smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
 		if c.Verb == "MESSAGE" {
@@ -145,7 +146,7 @@ func holdingServer(release <-chan struct{}) *smtptest.Server {
 	}})
 }
 
-// mechanismServer is a fake server with one account, user and "right-password".
+// mechanismServer is a fake server with one account: "user", "right-password".
 func mechanismServer(t *testing.T, version uint16, mechanisms ...string) (*smtptest.Server, *submission.Options) {
 	t.Helper()
 	srv := smtptest.NewServer(&smtptest.Config{
@@ -167,7 +168,7 @@ func login(t *testing.T, srv *smtptest.Server, o *submission.Options, auth submi
 			used, _, _ = strings.Cut(name, " ")
 		}
 		if strings.Contains(line, "right") || strings.Contains(line, "wrong") {
-			t.Errorf("the trace shows %q", line)
+			t.Errorf("the trace shows a secret: %q", line)
 		}
 	}}
 	c, err := submission.New(srv.Addr(), &options)
@@ -179,13 +180,13 @@ func login(t *testing.T, srv *smtptest.Server, o *submission.Options, auth submi
 	return used, err
 }
 
-// scriptedSASL is a sasl.Client of a caller's.
+// scriptedSASL is a sasl.Client that sends fixed responses.
 type scriptedSASL struct {
 	name      string
 	initial   []byte
 	startErr  error
 	responses [][]byte // by challenge
-	nextErr   error    // behind the last of responses
+	nextErr   error    // after the last of responses
 
 	challenges []string
 }
@@ -200,19 +201,19 @@ func (c *scriptedSASL) Next(challenge []byte) ([]byte, error) {
 	return nil, c.nextErr
 }
 
-// authWith is an Auth that returns client.
+// authWith is an Auth that always returns client.
 func authWith(client sasl.Client) submission.AuthFunc {
 	return func(context.Context, submission.ServerInfo) (sasl.Client, error) { return client, nil }
 }
 
-// dialFunc is a function that is a Dialer.
+// dialFunc makes a Dialer of a function.
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func (f dialFunc) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	return f(ctx, network, addr)
 }
 
-// addrConn is a connection that claims to be between other addresses.
+// addrConn is a connection that reports other addresses.
 type addrConn struct {
 	net.Conn
 	local, remote net.Addr
@@ -222,12 +223,12 @@ func (c addrConn) LocalAddr() net.Addr { return c.local }
 
 func (c addrConn) RemoteAddr() net.Addr { return c.remote }
 
-// between returns nc with TCP addresses, "ip:port" each.
+// between returns nc with other addresses, "ip:port" each.
 func between(nc net.Conn, local, remote string) net.Conn {
 	return addrConn{nc, tcpAddr(local), tcpAddr(remote)}
 }
 
-// away returns nc as a connection to another machine, at port 587.
+// away returns nc with the addresses of a connection to port 587 of another machine.
 func away(nc net.Conn) net.Conn { return between(nc, "192.0.2.1:40000", "192.0.2.25:587") }
 
 type tcpAddr string
@@ -236,8 +237,8 @@ func (tcpAddr) Network() string { return "tcp" }
 
 func (a tcpAddr) String() string { return string(a) }
 
-// listen serves each connection to a loopback port with serve. When the test
-// ends the connections are closed and waited for.
+// listen calls serve with each connection to a port of this machine. When the test ends,
+// it closes the connections and waits for the calls to return.
 func listen(t testing.TB, serve func(net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -281,14 +282,14 @@ func listen(t testing.TB, serve func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// exactly reads n octets.
+// exactly reads n octets, fewer if the connection ends.
 func exactly(r io.Reader, n int) []byte {
 	b := make([]byte, n)
 	io.ReadFull(r, b)
 	return b
 }
 
-// drip sends one octet of text a minute to the other end of a connection.
+// drip writes text to nc, one octet each minute.
 func drip(nc net.Conn, text string) {
 	for i := range len(text) {
 		time.Sleep(time.Minute)
@@ -298,7 +299,8 @@ func drip(nc net.Conn, text string) {
 	}
 }
 
-// talk obeys commands up to QUIT, or up to STARTTLS, where it returns true.
+// talk is a small SMTP server. It answers commands until QUIT, or until STARTTLS, when it
+// returns true.
 func talk(nc net.Conn, greet bool) bool {
 	if greet {
 		io.WriteString(nc, "220 hi\r\n")
@@ -326,8 +328,8 @@ func talk(nc net.Conn, greet bool) bool {
 	}
 }
 
-// connectProxy is an HTTP proxy that answers one CONNECT with answer, or tunnels
-// to the fake server where answer is empty. It remembers the request.
+// connectProxy is an HTTP proxy that answers a CONNECT with answer or, if answer is
+// empty, makes a tunnel to the fake server. It keeps the last request.
 type connectProxy struct {
 	srv     *smtptest.Server
 	answer  string
@@ -351,7 +353,7 @@ func (p *connectProxy) serve(nc net.Conn) {
 		return
 	}
 	defer up.Close()
-	// The greeting goes out in one segment with the proxy's own answer.
+	// The proxy's own answer and the greeting go out in one segment.
 	greeting, err := bufio.NewReaderSize(up, 4096).ReadString('\n')
 	if err != nil {
 		return
@@ -382,7 +384,7 @@ func socketPair(t *testing.T) (left, right net.Conn) {
 	return left, right
 }
 
-// selfSigned makes a certificate that nobody vouches for.
+// selfSigned makes a certificate that no authority has signed.
 func selfSigned() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -396,7 +398,7 @@ func selfSigned() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// tlsOver makes a TLS connection of the caller's.
+// tlsOver makes a TLS connection for NewSession to use.
 func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
 	cfg = cfg.Clone()
 	if cfg.ServerName == "" {
@@ -405,7 +407,7 @@ func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
 	return tls.Client(nc, cfg)
 }
 
-// serverPin is the pin of the server's certificate.
+// serverPin is the pin of the key in the server's certificate.
 func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
 	t.Helper()
 	other := smtptest.Fault{}.Wrap(srv.Pipe())

@@ -21,19 +21,19 @@ import (
 
 // verdict is what a send must come to.
 type verdict struct {
-	sent      bool // no error at all
+	sent      bool // success for everyone
 	outcome   submission.Outcome
 	stage     submission.Stage
 	temporary bool
-	code      int // of SendError.Reply, 0 when it must be nil
+	code      int // of SendError.Reply; 0: it must be nil
 	status    []submission.RecipientStatus
-	codes     []int // of the recipients' replies; nil: not looked at
-	is        error // found in the error
-	protocol  bool  // a *ProtocolError is in the error
+	codes     []int // of the recipients' replies; nil: they are not checked
+	is        error // the error wraps it; nil: this is not checked
+	protocol  bool  // the error wraps a *ProtocolError
 }
 
-// check holds what Send returned against the verdict, and against what is true
-// of every SendError.
+// check compares what Send returned with the verdict, and checks what is true of every
+// SendError.
 func (v verdict) check(t testing.TB, res *submission.Result, err error) {
 	t.Helper()
 	if v.sent {
@@ -55,7 +55,7 @@ func (v verdict) check(t testing.TB, res *submission.Result, err error) {
 		t.Errorf("%v at %v, want %v at %v: %v", e.Outcome, e.Stage, v.outcome, v.stage, err)
 	}
 	if e.Temporary() != v.temporary {
-		t.Errorf("Temporary is %v: %v", e.Temporary(), err)
+		t.Errorf("Temporary is %v, want %v: %v", e.Temporary(), v.temporary, err)
 	}
 	switch {
 	case v.code == 0 && e.Reply != nil:
@@ -64,17 +64,17 @@ func (v verdict) check(t testing.TB, res *submission.Result, err error) {
 		t.Errorf("reply %v, want %d", e.Reply, v.code)
 	}
 	if (res != nil) != (v.outcome == submission.PartlySent) {
-		t.Errorf("result %v beside %v", res, e.Outcome)
+		t.Errorf("the result is %v, the outcome %v", res, e.Outcome)
 	}
 	if v.is != nil && !errors.Is(err, v.is) {
-		t.Errorf("%v is not found in: %v", v.is, err)
+		t.Errorf("the error does not wrap %v: %v", v.is, err)
 	}
 	var p *submission.ProtocolError
 	if errors.As(err, &p) != v.protocol {
-		t.Errorf("ProtocolError found: %v: %v", p != nil, err)
+		t.Errorf("the error wraps a ProtocolError: %v, want %v: %v", p != nil, v.protocol, err)
 	}
 	if e.Outcome == submission.Unknown && (e.Stage != submission.StageFinal || e.Temporary()) {
-		t.Errorf("Unknown at %v, temporary %v", e.Stage, e.Temporary())
+		t.Errorf("Unknown at %v, Temporary %v, want StageFinal and false", e.Stage, e.Temporary())
 	}
 	v.checkRecipients(t, e.Recipients)
 	if t.Failed() {
@@ -103,7 +103,7 @@ func send(s *submission.Session, env submission.Envelope) (*submission.Result, e
 	return s.Send(context.Background(), env, strings.NewReader(memo))
 }
 
-// mustSend sends memo and wants it accepted.
+// mustSend sends memo, which must be accepted.
 func mustSend(t testing.TB, s *submission.Session, env submission.Envelope) *submission.Result {
 	t.Helper()
 	res, err := send(s, env)
@@ -113,21 +113,21 @@ func mustSend(t testing.TB, s *submission.Session, env submission.Envelope) *sub
 	return res
 }
 
-// mustBeOver checks that a session is closed and refuses to be used.
+// mustBeOver checks that a session cannot be used any more.
 func mustBeOver(t testing.TB, s *submission.Session) {
 	t.Helper()
 	if s.Usable() {
-		t.Error("the session counts as usable")
+		t.Error("the session is still usable")
 	}
 	if _, err := send(s, memoTo("b@test.example")); !errors.Is(err, submission.ErrClosed) {
-		t.Errorf("the next Send gives %v, want ErrClosed", err)
+		t.Errorf("the next Send returns %v, want ErrClosed", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
 
-// wantError returns the T in err's tree and fails the test when there is none.
+// wantError returns the T in err's tree. When there is none, the test fails.
 func wantError[T error](t testing.TB, err error) T {
 	t.Helper()
 	var want T
@@ -138,8 +138,8 @@ func wantError[T error](t testing.TB, err error) T {
 	return want
 }
 
-// checkErrorText checks what holds for the text of every error: one line,
-// printable, and the package named once.
+// checkErrorText checks what is true of the text of every error: it is one line without
+// control characters, and it names the package once, at the start.
 func checkErrorText(t testing.TB, err error) {
 	t.Helper()
 	text := err.Error()
@@ -147,11 +147,11 @@ func checkErrorText(t testing.TB, err error) {
 		t.Errorf("error text with control characters: %q", text)
 	}
 	if strings.Count(text, "submission: ") != 1 || !strings.HasPrefix(text, "submission: ") {
-		t.Errorf("error text %q, want one %q in front", text, "submission: ")
+		t.Errorf("error text %q, want %q at its start and only there", text, "submission: ")
 	}
 }
 
-// isTemporary asks err whether trying later may help.
+// isTemporary reports whether err says that another try later may help.
 func isTemporary(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary()
@@ -174,17 +174,17 @@ func addressErrors(err error) []*submission.AddressError {
 	return addressErrors(errors.Unwrap(err))
 }
 
-// refusal is a handshake that must come to nothing, with a *ConnectError.
+// refusal is a handshake that must fail with a *ConnectError.
 type refusal struct {
 	name      string
 	options   *submission.Options // nil is plainText()
 	script    string
 	stage     submission.Stage
-	code      int // of the reply that is reported, 0 for none
+	code      int // of the reply in the error, 0 for none
 	temporary bool
-	protocol  bool   // it is a *ProtocolError that tells why
-	is        error  // found in the error
-	text      string // stands in the error's text
+	protocol  bool   // the error wraps a *ProtocolError
+	is        error  // the error wraps it; nil: this is not checked
+	text      string // is part of the error's text
 }
 
 // run plays the script in every delivery.
@@ -206,7 +206,7 @@ func (r refusal) check(t *testing.T, nc net.Conn) {
 	}
 	s, err := submission.NewSession(context.Background(), nc, testHost, o)
 	if s != nil {
-		t.Error("a session beside the error")
+		t.Error("a session, although there is an error")
 	}
 	r.checkError(t, err)
 }
@@ -224,35 +224,35 @@ func (r refusal) checkError(t *testing.T, err error) {
 		t.Errorf("reply %v, want %d", e.Reply, r.code)
 	}
 	if e.Temporary() != r.temporary {
-		t.Errorf("Temporary is %v: %v", e.Temporary(), err)
+		t.Errorf("Temporary is %v, want %v: %v", e.Temporary(), r.temporary, err)
 	}
 	var p *submission.ProtocolError
 	if errors.As(err, &p) != r.protocol {
-		t.Errorf("%T in %v: %v, want %v", p, err, p != nil, r.protocol)
+		t.Errorf("the error wraps a ProtocolError: %v, want %v: %v", p != nil, r.protocol, err)
 	}
 	if p != nil && p.Stage != r.stage {
 		t.Errorf("ProtocolError at %v, want %v", p.Stage, r.stage)
 	}
 	if r.is != nil && !errors.Is(err, r.is) {
-		t.Errorf("%v is no %v", err, r.is)
+		t.Errorf("the error does not wrap %v: %v", r.is, err)
 	}
 	if !strings.Contains(err.Error(), r.text) {
 		t.Errorf("error %q, want %q in it", err, r.text)
 	}
 }
 
-// authRefusal is an authentication that must come to nothing, with an *AuthError.
+// authRefusal is an authentication that must fail with an *AuthError.
 type authRefusal struct {
 	name      string
 	auth      submission.Auth // nil is testPassword
 	script    string
 	mechanism string
-	code      int // of the reply, 0 for none
+	code      int // of the reply in the error, 0 for none
 	temporary bool
 	protocol  bool
 	is        error
 	isNot     error
-	text      []string // stand in the error's text
+	text      []string // parts of the error's text
 }
 
 func (r authRefusal) run(t *testing.T) {
@@ -265,7 +265,7 @@ func (r authRefusal) run(t *testing.T) {
 			}
 			s, err := submission.NewSession(context.Background(), play(t, delivery, r.script), testHost, plainText(withAuth(auth)))
 			if s != nil {
-				t.Error("a session beside the error")
+				t.Error("a session, although there is an error")
 			}
 			r.checkError(t, err)
 		})
@@ -285,21 +285,21 @@ func (r authRefusal) checkError(t *testing.T, err error) {
 		t.Errorf("reply %v, want %d", e.Reply, r.code)
 	}
 	if e.Temporary() != r.temporary {
-		t.Errorf("Temporary is %v: %v", e.Temporary(), err)
+		t.Errorf("Temporary is %v, want %v: %v", e.Temporary(), r.temporary, err)
 	}
 	var p *submission.ProtocolError
 	if errors.As(err, &p) != r.protocol || p != nil && p.Stage != submission.StageAuth {
-		t.Errorf("ProtocolError %v, want %v", p, r.protocol)
+		t.Errorf("the error wraps the ProtocolError %v, want one: %v", p, r.protocol)
 	}
 	if r.is != nil && !errors.Is(err, r.is) {
-		t.Errorf("%v is no %v", err, r.is)
+		t.Errorf("the error does not wrap %v: %v", r.is, err)
 	}
 	if r.isNot != nil && errors.Is(err, r.isNot) {
-		t.Errorf("%v is %v", err, r.isNot)
+		t.Errorf("the error wraps %v: %v", r.isNot, err)
 	}
 	for _, text := range r.text {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("%q is not said: %v", text, err)
+			t.Errorf("error %q, want %q in it", err, text)
 		}
 	}
 }
@@ -359,12 +359,12 @@ func checkNothing(t *testing.T, keywords []string, env submission.Envelope) erro
 		t.Errorf("%v at %v, temporary %v, reply %v", e.Outcome, e.Stage, e.Temporary(), e.Reply)
 	}
 	if !s.Usable() {
-		t.Error("it cost the session")
+		t.Error("the session is lost")
 	}
 	return err
 }
 
-// commands are the command lines of the transcript, with where TLS began.
+// commands are the command lines of the transcript, and a line for the start of TLS.
 func commands(srv *smtptest.Server) []string {
 	var lines []string
 	for _, line := range srv.Transcript() {
@@ -384,7 +384,7 @@ func wantCommands(t *testing.T, srv *smtptest.Server, want ...string) {
 	}
 }
 
-// wantSaid is wantCommands without a word on when TLS began.
+// wantSaid is wantCommands without the line for the start of TLS.
 func wantSaid(t *testing.T, srv *smtptest.Server, want ...string) {
 	t.Helper()
 	got := slices.DeleteFunc(commands(srv), func(line string) bool { return strings.HasPrefix(line, "-- TLS") })
@@ -393,19 +393,19 @@ func wantSaid(t *testing.T, srv *smtptest.Server, want ...string) {
 	}
 }
 
-// wantOnlyTLS checks that what was written, behind the STARTTLS command if there
-// is one, is nothing but records of TLS.
+// wantOnlyTLS checks that everything that was written, or that was written after a
+// STARTTLS command, is TLS records.
 func wantOnlyTLS(t *testing.T, wrote []byte) {
 	t.Helper()
 	if rest := inClear(wrote); len(rest) > 0 {
-		t.Errorf("octets in clear: %q", rest)
+		t.Errorf("octets in clear text: %q", rest)
 	}
 }
 
-// inClear returns what was written from the first octet on that is not TLS.
+// inClear returns what was written, from the first octet that is not TLS.
 func inClear(wrote []byte) []byte {
-	if _, behind, ok := bytes.Cut(wrote, []byte("STARTTLS\r\n")); ok {
-		wrote = behind
+	if _, after, ok := bytes.Cut(wrote, []byte("STARTTLS\r\n")); ok {
+		wrote = after
 	}
 	for len(wrote) > 0 {
 		if len(wrote) < 5 || wrote[0] < 20 || wrote[0] > 23 || wrote[1] != 3 {
@@ -417,15 +417,15 @@ func inClear(wrote []byte) []byte {
 	return nil
 }
 
-// The secret of these tests: long enough to be found nowhere by chance, and with
-// octets that base64 turns into + and /.
+// The secret of these tests. It is so long that no text holds it by chance, and base64
+// turns some of its octets into + and /.
 const (
 	secretUser = "alice@test.example"
 	secretWord = "Zq?>x~Geheim-9~~>?"
 )
 
-// secretForms are the ways in which secretWord could show: as it is, in hex, and
-// as the middle of any base64 text, wherever in it the secret begins.
+// secretForms are the forms in which secretWord could appear: as it is, in hex, and in
+// the middle of a base64 text, at each of the three places where it may begin.
 var secretForms = makeSecretForms(secretWord)
 
 func makeSecretForms(secret string) map[string]string {
@@ -434,10 +434,10 @@ func makeSecretForms(secret string) map[string]string {
 	for name, enc := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
 		for shift := range 3 {
 			text := enc.EncodeToString([]byte("xx"[:shift] + secret))
-			head := (shift*8 + 5) / 6 // characters that the octets in front take part in
+			head := (shift*8 + 5) / 6 // characters that depend on the octets before it
 			tail := 0
 			if (shift+len(secret))%3 != 0 {
-				tail = 1 // a character that octets behind would take part in
+				tail = 1 // a character that would depend on octets after it
 			}
 			forms[fmt.Sprint(name, " at ", shift)] = text[head : len(text)-tail]
 		}
@@ -456,7 +456,7 @@ func wantNoSecret(t *testing.T, where, text string) {
 	}
 }
 
-// renderings are v in every way that fmt, slog and the encoders have.
+// renderings are v as text, in every way that fmt, slog and the encoders offer.
 func renderings(v any) map[string]string {
 	out := map[string]string{"Sprint": fmt.Sprint(v)}
 	for _, verb := range "vsqxdf" {
@@ -478,7 +478,7 @@ func renderings(v any) map[string]string {
 	return out
 }
 
-// TestOnlyTLSIsSeen checks the check.
+// The check for clear text finds it.
 func TestOnlyTLSIsSeen(t *testing.T) {
 	good := []byte("\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x00")
 	wantOnlyTLS(t, good)

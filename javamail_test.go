@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// javaMailProperties are the properties that docs/javamail.md must have a row
-// for; mail.smtp. stands in front of those that do not begin with mail.
+// javaMailProperties are the properties for which docs/javamail.md must have a row. They
+// begin with mail.smtp. if they do not begin with mail.
 var javaMailProperties = []string{
 	"host", "port", "user", "auth", "connectiontimeout", "timeout", "writetimeout", "from", "localhost",
 	"localaddress", "localport", "ehlo", "auth.mechanisms", "auth.login.disable", "auth.plain.disable",
@@ -27,7 +27,7 @@ var javaMailProperties = []string{
 	"auth.xoauth2", "mail.mime.allowutf8",
 }
 
-// javaMailClasses are the classes and methods that it must have a row for.
+// javaMailClasses are the classes and methods for which it must have a row.
 var javaMailClasses = []string{
 	"SMTPTransport.connect", "SMTPTransport.sendMessage", "SMTPTransport.close", "SMTPTransport.isConnected",
 	"SMTPTransport.getLastServerResponse", "SMTPTransport.getLastReturnCode", "SMTPTransport.supportsExtension",
@@ -46,7 +46,7 @@ var (
 	testName = regexp.MustCompile("`(Test[A-Za-z0-9_]*|Example[A-Za-z0-9_]*)`")
 )
 
-// testFunctions are the names of the Test and Example functions beside this one.
+// testFunctions are the names of the functions in the tests of this package.
 func testFunctions(t *testing.T) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
@@ -68,12 +68,12 @@ func testFunctions(t *testing.T) map[string]bool {
 	return names
 }
 
-// checkProof checks that proof, the last cell of a row or the whole of an item,
-// names a test, and that all the tests and examples that line names are there.
+// checkProof checks that proof, the last cell of a row or a whole item, names a test, and
+// that all the tests and examples in line exist.
 func checkProof(t *testing.T, functions map[string]bool, line, proof string) {
 	t.Helper()
 	if !strings.Contains(proof, "`Test") {
-		t.Errorf("no test is named: %s", line)
+		t.Errorf("a line without a test: %s", line)
 	}
 	for _, m := range testName.FindAllStringSubmatch(line, -1) {
 		if !functions[m[1]] {
@@ -82,15 +82,15 @@ func checkProof(t *testing.T, functions map[string]bool, line, proof string) {
 	}
 }
 
-// TestJavaMailTable holds docs/javamail.md against the lists above and against
-// the tests that it names.
+// docs/javamail.md has a row for everything in the lists above, and the tests that it names
+// exist.
 func TestJavaMailTable(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("docs", "javamail.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	functions := testFunctions(t)
-	rows := make(map[string][]string) // by section, what their first cells name
+	rows := make(map[string][]string) // for each section, the names in the first cells
 	items := 0
 	section, header := "", false
 	for line := range strings.Lines(string(text)) {

@@ -19,18 +19,18 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// A session that the server ended while it idled is replaced, whether it said
-// 421 first or not, and the message is sent once.
+// A session that the server ended while it was idle is replaced, with or without a 421
+// before, and the message is sent once.
 func TestPoolReplacesDeadSession(t *testing.T) {
 	for name, end := range map[string]string{
-		"closed":                          "close",
-		"reset":                           "reset",
-		"421, then closed":                "S! 421 4.4.2 idle too long\nclose",
-		"421 to MAIL":                     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nclose",
-		"closed after MAIL":               "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose",
-		"closed in the reply to MAIL":     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS> 25\nclose",
-		"421 to MAIL and silence":         "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nstall",
-		"421 with more behind it to MAIL": "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 enough\nS! 503 what\nclose",
+		"closed":                         "close",
+		"reset":                          "reset",
+		"421, then closed":               "S! 421 4.4.2 idle too long\nclose",
+		"421 to MAIL":                    "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nclose",
+		"closed after MAIL":              "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose",
+		"closed in the reply to MAIL":    "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS> 25\nclose",
+		"421 to MAIL and silence":        "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nstall",
+		"421 to MAIL and one more reply": "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 enough\nS! 503 what\nclose",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
@@ -43,8 +43,8 @@ func TestPoolReplacesDeadSession(t *testing.T) {
 	}
 }
 
-// What may have been accepted, what took too long, and a refusal of the content are
-// not tried again.
+// A message is not tried again when it may have been accepted, after a time-out, or when a
+// recipient or its content was refused.
 func TestPoolDoesNotRetry(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
 	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
@@ -77,8 +77,8 @@ func TestPoolDoesNotRetry(t *testing.T) {
 	}
 }
 
-// What speaks against the session starts once more on a fresh one, as long as
-// nothing of the message can have been accepted.
+// If the reply or the loss is about the session, the message starts once more on a fresh
+// one, as long as nothing of it can have been accepted.
 func TestPoolStartsAgain(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
 	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
@@ -114,7 +114,8 @@ func TestPoolStartsAgain(t *testing.T) {
 	}
 }
 
-// A session that was never used before gets no second try, and there is never a third.
+// On a session that was not used before there is no second try, and there is never a third
+// one.
 func TestPoolRetriesOnce(t *testing.T) {
 	dead := poolGreeting + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose"
 	t.Run("fresh", func(t *testing.T) {
@@ -130,8 +131,8 @@ func TestPoolRetriesOnce(t *testing.T) {
 	})
 }
 
-// A long message that has begun to stream out of its source starts again too,
-// as long as the server has none of it.
+// A message that is streamed starts again too, as long as the server has nothing of it: what
+// was read from its source is still held back then.
 func TestPoolRetriesStream(t *testing.T) {
 	long := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 2000)
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
@@ -150,13 +151,13 @@ func TestPoolRetriesStream(t *testing.T) {
 	}
 }
 
-// A dropped MAIL on a session of the pool is tried again, once and on a fresh
-// session; on a fresh one it is not.
+// A message whose MAIL was not answered is tried again if its session was used before, once
+// and on a fresh session.
 func TestMailDroppedRetry(t *testing.T) {
 	const mail = "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
 	greeting := greeted("PIPELINING")
 	for name, tc := range map[string]struct {
-		sends   int // the last of which fails
+		sends   int // the verdict is on the last one
 		scripts []string
 		verdict verdict
 	}{
@@ -172,7 +173,7 @@ func TestMailDroppedRetry(t *testing.T) {
 			o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
 				dials++
 				if dials > len(tc.scripts) {
-					return nil, errors.New("one dial too many")
+					return nil, errors.New("there is no script for this dial")
 				}
 				return play(t, "whole", tc.scripts[dials-1]), nil
 			})
@@ -193,7 +194,7 @@ func TestMailDroppedRetry(t *testing.T) {
 	}
 }
 
-// Once Unknown, never retried: the message goes out once.
+// A message whose outcome is Unknown is never tried again.
 func TestUnknownIsNotRetried(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
 		if c.Verb == "MESSAGE" && slices.Equal(c.Message.To, []string{"second@test.example"}) {
@@ -220,12 +221,12 @@ func TestUnknownIsNotRetried(t *testing.T) {
 		}
 	}
 	if seen != 1 || srv.Sessions() != 1 {
-		t.Errorf("RCPT was sent %d times over %d sessions", seen, srv.Sessions())
+		t.Errorf("RCPT was sent %d times over %d sessions, want once over one", seen, srv.Sessions())
 	}
 }
 
-// TestNoSessionNoMessage sends a message where no session comes about: NotSent,
-// with the error that Dial would give inside, and whether to try again.
+// A message for which there is no session is NotSent. Its error wraps that of Dial, and says
+// whether another try may help.
 func TestNoSessionNoMessage(t *testing.T) {
 	const mail = "S: 220 hi\nC: EHLO client.test.example\n"
 	script := func(s string) dialFunc {
@@ -269,7 +270,7 @@ func TestNoSessionNoMessage(t *testing.T) {
 			as: &auth, stage: submission.StageAuth},
 		{name: "AUTH EOF", dial: script(offersAuth("PLAIN") + authPlain + "close\neof"), options: []func(*submission.Options){withAuth(testPassword)},
 			as: &auth, stage: submission.StageAuth, temporary: true},
-		{name: "no mechanism of the caller's", dial: script(offersAuth("PLAIN") + quit),
+		{name: "an Auth that fails", dial: script(offersAuth("PLAIN") + quit),
 			options: []func(*submission.Options){withAuth(submission.AuthFunc(func(context.Context, submission.ServerInfo) (sasl.Client, error) { return nil, os.ErrNotExist }))},
 			as:      &auth, stage: submission.StageAuth},
 	}
@@ -292,7 +293,7 @@ func TestNoSessionNoMessage(t *testing.T) {
 				t.Errorf("result %v, outcome %v, stage %v, temporary %v: %v", res, e.Outcome, e.Stage, e.Temporary(), err)
 			}
 			if !errors.As(err, tt.as) {
-				t.Errorf("no %T in %v", tt.as, err)
+				t.Errorf("the error wraps no %T: %v", tt.as, err)
 			}
 			if got := e.Reply; got == nil && tt.code != 0 || got != nil && got.Code != tt.code {
 				t.Errorf("reply %v, want %d", got, tt.code)
@@ -303,7 +304,7 @@ func TestNoSessionNoMessage(t *testing.T) {
 				}
 			}
 			if len(e.Recipients) != 2 || dials != 1 {
-				t.Errorf("%d recipients, %d dials", len(e.Recipients), dials)
+				t.Errorf("%d recipients, want 2; %d dials, want 1", len(e.Recipients), dials)
 			}
 		})
 	}

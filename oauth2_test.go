@@ -11,6 +11,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
+// A token is asked for once a session, and a new one when the server refused it.
 func TestOAuth2(t *testing.T) {
 	for _, name := range []string{"OAUTHBEARER", "XOAUTH2"} {
 		t.Run(name, func(t *testing.T) {
@@ -38,7 +39,7 @@ func TestOAuth2(t *testing.T) {
 				t.Errorf("two refused tokens: asked %v, %+v", asked, e)
 			}
 			if text := err.Error(); !strings.Contains(text, "status") || strings.Contains(text, "wrong-") {
-				t.Errorf("error %q, want the server's JSON and no token", text)
+				t.Errorf("error %q, want the JSON of the server in it and no token", text)
 			}
 			cause := errors.New("no token today")
 			_, err = login(t, srv, o, submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) { return "", cause }})
@@ -54,9 +55,9 @@ func TestOAuth2(t *testing.T) {
 			t.Errorf("%s, %v", used, err)
 		}
 	})
-	t.Run("not in clear", func(t *testing.T) {
+	t.Run("not in clear text", func(t *testing.T) {
 		auth := submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) {
-			t.Error("a token was asked for that could not be sent")
+			t.Error("Token was called although a token must not be sent")
 			return "", nil
 		}}
 		nc := away(play(t, "whole", "S: 220 x\nC: EHLO client.test.example\nS: 250-x\nS: 250 AUTH XOAUTH2\nC: QUIT\nS: 221 x\neof"))

@@ -7,6 +7,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
+// Options that New and NewSession refuse.
 func TestOptionsRefused(t *testing.T) {
 	for option, o := range map[string]submission.Options{
 		"TLS":       {TLS: submission.TLSNone + 1},
@@ -25,6 +26,6 @@ func TestOptionsRefused(t *testing.T) {
 		}
 	}
 	if _, err := submission.NewSession(context.Background(), nil, testHost, nil); err == nil {
-		t.Error("NewSession takes no connection")
+		t.Error("NewSession accepts nil as a connection")
 	}
 }

@@ -15,8 +15,8 @@ var everyPassword = []string{
 	"PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "NTLM",
 }
 
-// Every mechanism that takes a password logs in with the right one and reports
-// 535 with a wrong one, over TLS 1.2 and 1.3, which bind differently.
+// Every mechanism that takes a password logs in with the right one, and reports 535 with a
+// wrong one. TLS 1.2 and 1.3 have different channel bindings.
 func TestPasswordMechanisms(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, name := range everyPassword {
@@ -31,17 +31,17 @@ func TestPasswordMechanisms(t *testing.T) {
 				if used != name || e.Mechanism != name || e.Reply == nil || e.Reply.Code != 535 || e.Temporary() {
 					t.Errorf("%s: %+v", used, e)
 				}
-				// The fake server's words have neither the name nor the password
-				// in them, so nothing may be missing from them either.
+				// The replies of the fake server contain neither the name nor the
+				// password, so no part of them may be hidden.
 				if text := err.Error(); strings.Contains(text, "wrong-password") || strings.Contains(strings.TrimPrefix(text, "submission: AUTH"), "***") {
-					t.Errorf("the error shows the password, or hides what is none: %v", err)
+					t.Errorf("the error shows the password, or hides what is not the password: %v", err)
 				}
 			})
 		}
 	}
 }
 
-// The order in which the mechanisms are preferred, with and without TLS.
+// Which mechanism is used first, with and without TLS.
 func TestMechanismOrder(t *testing.T) {
 	shuffled := []string{"NTLM", "LOGIN", "SCRAM-SHA-1", "DIGEST-MD5", "PLAIN", "SCRAM-SHA-256-PLUS", "CRAM-MD5",
 		"SCRAM-SHA-512", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-512-PLUS"}
@@ -73,8 +73,8 @@ func TestMechanismOrder(t *testing.T) {
 	})
 }
 
-// A mechanism that the server takes back, as unknown or too weak, makes way for
-// the next; what the caller lists is all that is tried.
+// When the server refuses a mechanism as unknown or too weak, the next one is tried, but only
+// those in Password.Mechanisms.
 func TestMechanismFallback(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{
 		Accounts:   map[string]string{"user": "right-password"},
@@ -98,7 +98,7 @@ func TestMechanismFallback(t *testing.T) {
 	}
 }
 
-// TestCredentialsRefusedLocally has credentials that no mechanism can carry.
+// Credentials that no mechanism can send are refused before AUTH.
 func TestCredentialsRefusedLocally(t *testing.T) {
 	for name, set := range map[string]func(*submission.Password){
 		"no user name":       func(p *submission.Password) { p.Username = "" },

@@ -19,7 +19,8 @@ func domainOf(n int) string {
 	return b.String()
 }
 
-// goodAddresses are addresses and what goes between the angle brackets.
+// goodAddresses are addresses, and what is sent between the angle brackets; "" means the
+// address as it is.
 var goodAddresses = []struct{ addr, path string }{
 	{"a@b", ""},
 	{"user@test.example", ""},
@@ -32,7 +33,7 @@ var goodAddresses = []struct{ addr, path string }{
 	{"x@a--b.example", ""},
 	{"x@123.example", ""},
 	{"x@3com.example", ""},
-	// Quoted strings, with quotes taken away where they are not needed.
+	// Quoted strings. Quotes that are not needed are removed.
 	{`"user"@test.example`, "user@test.example"},
 	{`"first.last"@test.example`, "first.last@test.example"},
 	{`"u\ser"@test.example`, "user@test.example"},
@@ -50,7 +51,7 @@ var goodAddresses = []struct{ addr, path string }{
 	{`"x> AUTH=<y"@z`, ""},
 	{`"a,b;c:d(e)[f]<g>"@test.example`, ""},
 	{`"a\>b"@test.example`, `"a>b"@test.example`},
-	// Dots in the wrong place are common, and quoting makes them right.
+	// Dots in the wrong place are common. Quotes make the address valid.
 	{".a@test.example", `".a"@test.example`},
 	{"a.@test.example", `"a."@test.example`},
 	{"a..b@test.example", `"a..b"@test.example`},
@@ -62,7 +63,7 @@ var goodAddresses = []struct{ addr, path string }{
 	{"x@[IPv6:::ffff:192.0.2.1]", ""},
 	{"x@[tag:content]", ""},
 	{"x@[X-Y:a.b!c]", ""},
-	// Limits: 64 octets of local part, 63 of label, 254 in all.
+	// The limits: 64 octets for the local part, 63 for a label, 254 in all.
 	{repeat("l", 64) + "@test.example", ""},
 	{`"` + repeat(" ", 62) + `"@test.example`, ""},
 	{"x@" + repeat("d", 63) + ".example", ""},
@@ -84,13 +85,13 @@ var badAddresses = []string{
 	"a@b@c", "a,b@test.example", "a;b@test.example", "a:b@test.example", "a(b)@test.example", "a[b@test.example", `a\b@test.example`, `a"b@test.example`,
 	"a<b@test.example", "a>b@test.example", "a@b>", "a@b> ORCPT=x", "a@b>\r\nRCPT TO:<c@d", "a@b<c", "a@b,c@d", "a@b;c", "a@b/c", `a@"b"`, "a@b(c)", "a@b:25", "a@b\\c",
 	"@relay.example:a@test.example", "postmaster@", "Postmaster2",
-	// Quoted strings that are none.
+	// Malformed quoted strings.
 	`"@test.example`, `"a@test.example`, `a"@test.example`, `"a"b@test.example`, `"a"b"@test.example`, `"a\"@test.example`, `"a\`, `"a\é"@test.example`, `"a".b@test.example`,
-	// Control characters, bare and in quotes.
+	// Control characters, with and without quotes.
 	"a\r\nb@test.example", "a\nb@test.example", "a\rb@test.example", "a\x00b@test.example", "a\tb@test.example", "a\x7fb@test.example", "a\x1bb@test.example",
 	"\"a\r\nb\"@test.example", "\"a\\\r\\\nb\"@test.example", "\"a\x00b\"@test.example", "\"a\tb\"@test.example", "\"a\\\x7f\"@test.example",
 	"a@test.example\r\n", "a@test.example\n", "a@test\r.example", "a@test.example\x00", "a\u0080b@test.example", "a@te\u009fst.example", "a\u0085b@test.example",
-	// Octets that are no UTF-8.
+	// Octets that are not UTF-8.
 	"a\xffb@test.example", "a@test\xc3.example", "\"a\xe2\x80\"@test.example", "a\xc0\x8ab@test.example", "a\xed\xa0\x80@test.example",
 	// Domains.
 	"a@.", "a@.b", "a@b.", "a@b..c", "a@-b", "a@b-", "a@b.-c", "a@b_c", "a@b!", "a@*", "a@[", "a@]", "a@[]", "a@[]]",
@@ -104,8 +105,8 @@ var badAddresses = []string{
 	"a@[tag:" + repeat("x", 260) + "]", "a@[tag:ü]",
 }
 
-// Every good address goes out by the grammar of RFC 5321, 4.1.2, as sender and
-// as recipient.
+// Every good address is sent as the grammar of RFC 5321, 4.1.2 wants it, as sender and as
+// recipient.
 func TestGoodAddresses(t *testing.T) {
 	for _, tc := range goodAddresses {
 		t.Run(tc.addr, func(t *testing.T) {
@@ -128,8 +129,8 @@ func TestGoodAddresses(t *testing.T) {
 	}
 }
 
-// No bad address lets an octet out, as recipient, sender, submitter or default
-// sender, with every extension there is.
+// A bad address is refused as recipient, sender, submitter and default sender, and no octet
+// is written, whatever the server offers.
 func TestBadAddresses(t *testing.T) {
 	for _, addr := range badAddresses {
 		t.Run(addr, func(t *testing.T) {
@@ -161,8 +162,8 @@ func TestBadAddresses(t *testing.T) {
 	}
 }
 
-// Postmaster alone is a recipient, in any case, and nothing but a recipient; the
-// null path is a sender and nothing but a sender.
+// Postmaster without a domain is a recipient, in upper and lower case, and only that. The
+// null path is a sender, and only that.
 func TestSpecialPaths(t *testing.T) {
 	for _, name := range []string{"Postmaster", "postmaster", "POSTMASTER"} {
 		s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<"+name+">\nS: 250 ok\nC: DATA\nS: 354 go\n"+memoData+"S: 250 ok\nC: QUIT\nS: 221 bye\neof"), plainText())
@@ -178,7 +179,7 @@ func TestSpecialPaths(t *testing.T) {
 	env := memoTo("b@test.example")
 	env.Submitter = "Postmaster"
 	if _, err = send(s, env); err == nil {
-		t.Error("Postmaster alone was taken for a submitter")
+		t.Error("Postmaster without a domain was accepted as a submitter")
 	}
 	_, err = send(s, submission.Envelope{From: "a@test.example"})
 	verdict{stage: submission.StageRcpt, is: submission.ErrNoRecipients}.check(t, nil, err)
@@ -187,7 +188,7 @@ func TestSpecialPaths(t *testing.T) {
 	wantError[*submission.SenderError](t, err)
 }
 
-// The default sender is used where the envelope has none, and only there.
+// The default sender is used if the envelope has none.
 func TestDefaultSender(t *testing.T) {
 	for _, tc := range []struct{ option, from, path string }{
 		{"default@test.example", "", "default@test.example"},
@@ -213,8 +214,8 @@ func TestDefaultSender(t *testing.T) {
 	}
 }
 
-// SMTPUTF8 is asked for when a local part needs it, and an address that needs it
-// is refused where it is not offered. A domain alone never needs it.
+// MAIL says SMTPUTF8 if a local part needs it. If the server does not offer it, such an
+// address is refused. A domain never needs it.
 func TestSMTPUTF8(t *testing.T) {
 	const ascii, domain, local, both = "x@test.example", "x@тест.example", "имя@test.example", "имя@тест.example"
 	paths := map[string]string{ascii: ascii, domain: "x@xn--e1aybc.example", local: local, both: "имя@xn--e1aybc.example"}
@@ -260,8 +261,8 @@ func TestSMTPUTF8(t *testing.T) {
 	}
 }
 
-// A partial envelope goes on without the recipient that would need SMTPUTF8, and
-// then does not ask for it.
+// A partial envelope goes to the recipients that do not need SMTPUTF8, and MAIL does not say
+// it then.
 func TestSMTPUTF8Partial(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
@@ -272,8 +273,7 @@ func TestSMTPUTF8Partial(t *testing.T) {
 		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientSent}}.check(t, res, err)
 }
 
-// Characters whose low octet is CR or LF go out as the UTF-8 they are, or not
-// at all.
+// Characters whose low octet is CR or LF are sent in UTF-8, or not at all.
 func TestLowOctetCRLF(t *testing.T) {
 	const addr = "a\u010d\u010ab@test.example"
 	s := openSession(t, play(t, "whole", greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
@@ -287,7 +287,7 @@ func TestLowOctetCRLF(t *testing.T) {
 	s.Close()
 }
 
-// An address may be asked about more than once, and each has its own result.
+// An address may be in the envelope more than once. Each time has a result of its own.
 func TestRecipientTwice(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("PIPELINING")+`
 		C: MAIL FROM:<a@test.example>
@@ -305,8 +305,8 @@ func TestRecipientTwice(t *testing.T) {
 		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientInvalid}}.check(t, nil, err)
 }
 
-// Recipients that are wrong before anything is sent are not asked for, and the
-// rest goes on if the envelope is partial.
+// A recipient with a bad address is not sent to the server. If the envelope is partial, the
+// message goes to the others.
 func TestBadRecipientsLocally(t *testing.T) {
 	env := memoTo("no address", "b@test.example", "c@test.example\r\nRSET", "d@test.example")
 	env.Partial = true
@@ -326,7 +326,7 @@ func TestBadRecipientsLocally(t *testing.T) {
 	list := addressErrors(err)
 	if len(list) != 3 || list[0].Addr != env.To[0].Addr || list[0].Err == nil || list[0].Reply != nil ||
 		list[1].Addr != env.To[2].Addr || list[2].Reply == nil {
-		t.Errorf("causes: %v", list)
+		t.Errorf("the address errors are %v", list)
 	}
 	s.Close()
 

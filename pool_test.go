@@ -17,7 +17,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// On a socket it is seen before anything is written.
+// On a socket the end of an idle session is seen before anything is written to it.
 func TestPoolSeesSocketClosed(t *testing.T) {
 	for _, last := range []string{"", "421 4.4.2 idle too long\r\n", "250 what was that\r\n"} {
 		t.Run(last, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestPoolSeesSocketClosed(t *testing.T) {
 	}
 }
 
-// After a second of rest a command asks whether the session lives. Anything but
-// 250 means that it does not (a 221 or a 421 above all).
+// After a second without use, a command checks whether the session still works. Only 250
+// says that it does.
 func TestPoolProbes(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -110,7 +110,7 @@ func TestPoolProbes(t *testing.T) {
 	}
 }
 
-// Every dial that fails is an error, and none of them costs a slot.
+// A dial that fails is the error of its message, and its slot is free for the next one.
 func TestPoolDialFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("no way there")
@@ -133,6 +133,8 @@ func TestPoolDialFails(t *testing.T) {
 	})
 }
 
+// A message that waits for a session fails when its context is done, and leaves the session
+// to others.
 func TestPoolWaiterGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -158,7 +160,7 @@ func TestPoolWaiterGivesUp(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := poolSend(c); err != nil { // the slot is still there
+		if err := poolSend(c); err != nil { // the slot is not lost
 			t.Error(err)
 		}
 		c.Close()
@@ -168,6 +170,7 @@ func TestPoolWaiterGivesUp(t *testing.T) {
 	})
 }
 
+// Close fails the messages that wait for a session, and waits for the one that is being sent.
 func TestPoolCloseWithWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -184,19 +187,19 @@ func TestPoolCloseWithWaiters(t *testing.T) {
 
 		err := <-waiter
 		if e := wantError[*submission.SendError](t, err); e.Outcome != submission.NotSent || !errors.Is(err, submission.ErrClosed) {
-			t.Errorf("waiter: %v", err)
+			t.Errorf("the message that waited: %v", err)
 		}
 		if err := poolSend(c); !errors.Is(err, submission.ErrClosed) {
-			t.Errorf("send after Close: %v", err)
+			t.Errorf("a message after Close: %v", err)
 		}
 		select {
 		case <-closed:
-			t.Error("Close did not wait for the send that runs")
+			t.Error("Close did not wait for the message that is being sent")
 		default:
 		}
 		close(release)
 		if err := <-first; err != nil {
-			t.Errorf("the send that ran: %v", err)
+			t.Errorf("the message that was being sent: %v", err)
 		}
 		<-closed
 		c.Close() // again
@@ -206,7 +209,7 @@ func TestPoolCloseWithWaiters(t *testing.T) {
 	})
 }
 
-// A source that panics takes its session with it, not its slot.
+// After a source panicked, its session is closed and its slot is free.
 func TestPoolKeepsSlotsAfterPanic(t *testing.T) {
 	for _, n := range []int{10, 100 << 10} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -219,7 +222,7 @@ func TestPoolKeepsSlotsAfterPanic(t *testing.T) {
 					func() {
 						defer func() {
 							if recover() != "source" {
-								t.Error("the panic did not come through")
+								t.Error("the panic did not reach the caller")
 							}
 						}()
 						c.SendFunc(context.Background(), poolEnvelope, func(w io.Writer) error {
@@ -239,6 +242,7 @@ func TestPoolKeepsSlotsAfterPanic(t *testing.T) {
 	}
 }
 
+// Each field of PoolOptions.
 func TestPoolBounds(t *testing.T) {
 	t.Run("MaxMessages", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -265,7 +269,7 @@ func TestPoolBounds(t *testing.T) {
 			srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 			defer srv.Close()
 			c := pipedClient(t, srv, submission.PoolOptions{MaxAge: time.Minute, IdleTimeout: time.Hour})
-			for range 4 { // at 0, 40, 80, 120 seconds: the session of 0 is too old at 80
+			for range 4 { // at 0, 40, 80 and 120 s; at 80 s the first session is too old
 				if err := poolSend(c); err != nil {
 					t.Fatal(err)
 				}
@@ -339,11 +343,11 @@ func TestPoolBounds(t *testing.T) {
 	})
 }
 
-// The session used last goes out first, so that the others can time out.
+// The session that was used last is used next, so that the others can time out.
 func TestPoolLIFO(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
-			if c.Verb == "MESSAGE" && c.Message.Size > 20 { // not the probe's
+			if c.Verb == "MESSAGE" && c.Message.Size > 20 { // not the last message
 				return &smtptest.Answer{Reply: "250 ok", Delay: time.Duration(c.Session) * 100 * time.Millisecond}
 			}
 			return nil
@@ -368,7 +372,7 @@ func TestPoolLIFO(t *testing.T) {
 	})
 }
 
-// Fifty senders share one Client; every message arrives once.
+// Fifty goroutines share one Client, and every message arrives once.
 func TestPoolManySenders(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 	defer srv.Close()

@@ -21,6 +21,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
+// No way of printing what holds a password prints the password.
 func TestOptionsHideSecrets(t *testing.T) {
 	p := submission.Password{Username: secretUser, Password: secretWord, Identity: "admin", Realm: "r", Domain: "d"}
 	proxy, err := submission.SOCKS5("127.0.0.1:1080", url.UserPassword("proxyuser", secretWord), nil)
@@ -54,11 +55,11 @@ func TestOptionsHideSecrets(t *testing.T) {
 		}
 	}
 	if got := p.String(); !strings.Contains(got, secretUser) {
-		t.Errorf("the user name may show: %q", got)
+		t.Errorf("the user name is missing: %q", got)
 	}
 }
 
-// watch gathers all that a session tells anyone.
+// watch collects everything that a session logs and traces.
 type watch struct {
 	text, js bytes.Buffer
 	trace    []string
@@ -82,7 +83,7 @@ func (w *watch) options(o *submission.Options) {
 	}
 }
 
-// both is two handlers.
+// both is a handler that calls two handlers.
 type both [2]slog.Handler
 
 func (b both) Enabled(context.Context, slog.Level) bool { return true }
@@ -99,7 +100,7 @@ func (b both) WithGroup(name string) slog.Handler {
 	return both{b[0].WithGroup(name), b[1].WithGroup(name)}
 }
 
-// check looks for the secret in all of it, and in err.
+// check looks for the secret in everything that was collected, and in err.
 func (w *watch) check(t *testing.T, err error) {
 	t.Helper()
 	if w.text.Len() == 0 || w.js.Len() == 0 || len(w.trace) == 0 {
@@ -107,7 +108,7 @@ func (w *watch) check(t *testing.T, err error) {
 	}
 	wantNoSecret(t, "text log", w.text.String())
 	wantNoSecret(t, "JSON log", w.js.String())
-	// A JSON log writes < and > as escapes.
+	// A JSON log has escapes for < and >.
 	var plain strings.Builder
 	for line := range strings.Lines(w.js.String()) {
 		var fields map[string]any
@@ -120,8 +121,8 @@ func (w *watch) check(t *testing.T, err error) {
 	wantNoSecretInError(t, err)
 }
 
-// wantNoSecretInError looks at err in every rendering, and at what it says of
-// the server's words.
+// wantNoSecretInError looks for the secret in err, printed in every way, and in the reply in
+// it.
 func wantNoSecretInError(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
@@ -130,7 +131,7 @@ func wantNoSecretInError(t *testing.T, err error) {
 	for how, text := range renderings(err) {
 		wantNoSecret(t, fmt.Sprintf("%T, %s", err, how), text)
 		if t.Failed() {
-			return // the other ways show the same
+			return // the other ways print the same
 		}
 	}
 	var auth *submission.AuthError
@@ -149,7 +150,7 @@ func wantNoSecretInError(t *testing.T, err error) {
 	}
 }
 
-// echoes are what a server can say that holds the secret.
+// echoes are texts with the secret in them.
 func echoes(secret string) map[string]string {
 	plain := "\x00" + secretUser + "\x00" + secret
 	return map[string]string{
@@ -171,8 +172,7 @@ func echoes(secret string) map[string]string {
 	}
 }
 
-// TestEchoedSecrets has servers that say the secret back, in the open or in
-// disguise, wherever they can.
+// Servers that repeat the secret in a reply to AUTH, as it is or encoded.
 func TestEchoedSecrets(t *testing.T) {
 	p := submission.Password{Username: secretUser, Password: secretWord}
 	only := func(mech string) submission.Password {
@@ -244,8 +244,7 @@ func TestEchoedSecrets(t *testing.T) {
 	}
 }
 
-// TestEchoedSecretsLater has the server repeat the password long after AUTH, in
-// what the caller sees of a message.
+// The server repeats the password later, in a reply that the caller gets.
 func TestEchoedSecretsLater(t *testing.T) {
 	for name, echo := range echoes(secretWord) {
 		t.Run(name, func(t *testing.T) {
@@ -277,7 +276,7 @@ func TestEchoedSecretsLater(t *testing.T) {
 	}
 }
 
-// TestTranscriptOfAuth shows what is logged in the place of secrets.
+// What is traced instead of secrets.
 func TestTranscriptOfAuth(t *testing.T) {
 	tests := []struct {
 		name, script string
@@ -312,8 +311,8 @@ func TestTranscriptOfAuth(t *testing.T) {
 	}
 }
 
-// TestShortSecrets has a password so short that its letters are everywhere: what
-// the server says outside of AUTH stays readable.
+// A password that is so short that many texts contain it. Replies after AUTH are still
+// readable.
 func TestShortSecrets(t *testing.T) {
 	script := hello + "S: 250-mail\nS: 250 AUTH PLAIN\nC: AUTH PLAIN " + b64("\x00u\x00e") + "\nS: 235 welcome\nC: NOOP\nS: 250 everyone sees me" + quit
 	var last submission.Reply
@@ -330,8 +329,7 @@ func TestShortSecrets(t *testing.T) {
 	}
 }
 
-// TestShortSecretInDisguise has a password of two letters come back in base64
-// while AUTH is under way.
+// The server repeats a password of two letters in base64 and in hex, in a reply to AUTH.
 func TestShortSecretInDisguise(t *testing.T) {
 	p := submission.Password{Username: "user", Password: "ab"}
 	nc := play(t, "whole", offersAuth("PLAIN")+"C: AUTH PLAIN "+b64("\x00user\x00ab")+"\nS: 535 not YWI= nor 6162"+quit)
@@ -342,8 +340,7 @@ func TestShortSecretInDisguise(t *testing.T) {
 	}
 }
 
-// TestServerProofSurvivesRedaction has a password that is a word of our own error
-// texts.
+// A password that is a word of an error text of this package. errors.Is still finds the error.
 func TestServerProofSurvivesRedaction(t *testing.T) {
 	for _, word := range []string{"password", "server", "prove", "not", "e"} {
 		p := submission.Password{Username: "username", Password: word, Mechanisms: []string{"LOGIN"}}
@@ -354,8 +351,7 @@ func TestServerProofSurvivesRedaction(t *testing.T) {
 	}
 }
 
-// TestSecretInErrorOfAuth has an Auth, and a sasl.Client, whose errors hold what
-// was sent.
+// The error of a sasl.Client contains the secret that it sent.
 func TestSecretInErrorOfAuth(t *testing.T) {
 	client := &scriptedSASL{name: "PLAIN", initial: []byte("\x00" + secretUser + "\x00" + secretWord), nextErr: fmt.Errorf("no second round for %s", secretWord)}
 	srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Accounts: map[string]string{"x": "y"}, Hook: func(c smtptest.Command) *smtptest.Answer {
@@ -371,7 +367,7 @@ func TestSecretInErrorOfAuth(t *testing.T) {
 	_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuth(authWith(client)), w.options))
 	wantError[*submission.AuthError](t, err)
 	if !errors.Is(err, client.nextErr) {
-		t.Errorf("the cause is lost: %v", err)
+		t.Errorf("the error does not wrap the cause: %v", err)
 	}
 	w.check(t, err)
 }

@@ -14,7 +14,7 @@ func TestReplies(t *testing.T) {
 	tests := []struct {
 		name, script string
 		want         submission.Reply
-		text         string // of String, if it is another than the plain one
+		text         string // of String
 		temporary    bool
 		permanent    bool
 	}{
@@ -61,8 +61,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestReplyBreaksTheSession has replies to a command after which nothing more
-// may be sent, not even QUIT.
+// Replies after which nothing more may be sent, not even QUIT.
 func TestReplyBreaksTheSession(t *testing.T) {
 	line := strings.Repeat("x", 1000)
 	for name, reply := range map[string]string{
@@ -103,7 +102,7 @@ func TestReplyBreaksTheSession(t *testing.T) {
 	}
 }
 
-// TestReplyLimits has replies as large as they may be.
+// Replies that are as large as they may be.
 func TestReplyLimits(t *testing.T) {
 	for name, reply := range map[string]string{
 		"512 lines":      strings.Repeat("S: 250-\n", 511) + "S: 250",
@@ -121,7 +120,7 @@ func TestReplyLimits(t *testing.T) {
 	}
 }
 
-// An enhanced code counts when it is one and of the class of its reply.
+// An enhanced code counts if it has the right form and the class of its reply.
 func TestEnhancedCode(t *testing.T) {
 	for text, want := range map[string]submission.EnhancedCode{
 		"550 5.1.1 no": {5, 1, 1}, "550 5.1.1": {5, 1, 1}, "550 5.123.999 x": {5, 123, 999}, "450 4.7.1 x": {4, 7, 1},

@@ -16,8 +16,8 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// The life of a session of the caller's own: what SMTPTransport does by
-// connect, isConnected, sendMessage, supportsExtension, simpleCommand, close.
+// A session from Dial to Close, with what SMTPTransport of JavaMail offers as connect,
+// isConnected, sendMessage, supportsExtension, simpleCommand and close.
 func TestTransportCalls(t *testing.T) {
 	c := scriptedClient(t, nil, greeted("SIZE 1000", "DSN")+
 		"C: NOOP\nS: 250 ok\nC: MAIL FROM:<a@test.example> SIZE=23\nS: 250 ok\nC: RCPT TO:<b@test.example>\nS: 250 ok\n"+
@@ -44,7 +44,7 @@ func TestTransportCalls(t *testing.T) {
 	}
 }
 
-// Begin already refuses what the server does not offer.
+// Session.Begin refuses at once what the server does not offer.
 func TestBeginChecks(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted()+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
@@ -52,13 +52,13 @@ func TestBeginChecks(t *testing.T) {
 	env.UTF8 = true
 	tx, err := s.Begin(context.Background(), env)
 	if tx != nil {
-		t.Error("a transaction beside the error")
+		t.Error("a transaction, although there is an error")
 	}
 	verdict{stage: submission.StageMail, is: submission.ErrUnsupported}.check(t, nil, err)
 }
 
-// TestUnaskedOverTCP has the server speak, unasked, between two commands: on a
-// socket that is seen before the next one is sent.
+// The server sends something between two commands, which nobody asked for. On a socket the
+// client sees it before it sends the next command.
 func TestUnaskedOverTCP(t *testing.T) {
 	for name, tt := range map[string]struct {
 		says      string
@@ -67,10 +67,10 @@ func TestUnaskedOverTCP(t *testing.T) {
 		"250":         {"250 yes\r\n", false},
 		"421":         {"421 4.3.2 closing\r\n", true},
 		"half a line": {"2", true},
-		"nothing":     {"", true}, // but EOF
+		"nothing":     {"", true}, // except EOF
 	} {
 		t.Run(name, func(t *testing.T) {
-			quiet, spoke, heard := make(chan bool), make(chan bool), make(chan string, 1)
+			quiet, spoke, after := make(chan bool), make(chan bool), make(chan string, 1)
 			addr := listen(t, func(nc net.Conn) {
 				io.WriteString(nc, "220 hi\r\n")
 				exactly(nc, len("EHLO client.test.example\r\n"))
@@ -80,7 +80,7 @@ func TestUnaskedOverTCP(t *testing.T) {
 				nc.(*net.TCPConn).CloseWrite()
 				close(spoke)
 				rest, _ := io.ReadAll(nc)
-				heard <- string(rest)
+				after <- string(rest)
 			})
 			c, err := submission.New(addr, plainText())
 			if err != nil {
@@ -95,18 +95,17 @@ func TestUnaskedOverTCP(t *testing.T) {
 			<-spoke
 			err = s.Noop(context.Background())
 			if err == nil || s.Usable() || isTemporary(err) != tt.temporary {
-				t.Errorf("usable %v, temporary %v: %v", s.Usable(), isTemporary(err), err)
+				t.Errorf("usable %v, want false; temporary %v, want %v: %v", s.Usable(), isTemporary(err), tt.temporary, err)
 			}
 			s.Close()
-			if rest := <-heard; rest != "" {
-				t.Errorf("the client still said %q", rest)
+			if rest := <-after; rest != "" {
+				t.Errorf("after that the client still sent %q", rest)
 			}
 		})
 	}
 }
 
-// RSET, NOOP and QUIT on their own: a 5yz to NOOP is the one failure that
-// leaves the session alive.
+// Each fault at RSET and NOOP. Only after a 5yz to NOOP is the session still usable.
 func TestHousekeepingFaults(t *testing.T) {
 	calls := map[string]func(context.Context, *submission.Session) error{
 		"RSET": func(ctx context.Context, s *submission.Session) error { return s.Reset(ctx) },
@@ -149,11 +148,11 @@ func TestHousekeepingFaults(t *testing.T) {
 						t.Errorf("it took %v, want %v", took, want)
 					}
 					if err == nil {
-						t.Fatal("no error")
+						t.Fatal("success, want an error")
 					}
 					checkErrorText(t, err)
 					if f.is != nil && !errors.Is(err, f.is) {
-						t.Errorf("%v is no %v", err, f.is)
+						t.Errorf("%v does not wrap %v", err, f.is)
 					}
 					if !survives {
 						mustBeOver(t, s)
@@ -167,8 +166,8 @@ func TestHousekeepingFaults(t *testing.T) {
 	}
 }
 
-// Close of a Session in the middle of a transaction gives it up: by QUIT while
-// nothing was sent, by closing once octets flow.
+// Session.Close in the middle of a transaction aborts it. If nothing of it was sent, the
+// session ends with QUIT; otherwise the connection is closed without it.
 func TestCloseWithinTransaction(t *testing.T) {
 	for _, large := range []bool{false, true} {
 		t.Run(fmt.Sprintf("large %v", large), func(t *testing.T) {
@@ -192,10 +191,10 @@ func TestCloseWithinTransaction(t *testing.T) {
 			mustBeOver(t, s)
 			srv.Close()
 			if n := endMarks(nc.written()); n != 0 || len(srv.Messages()) != 0 {
-				t.Errorf("the server saw %d ends, accepted %d messages", n, len(srv.Messages()))
+				t.Errorf("the end of the message was sent %d times, the server accepted %d messages", n, len(srv.Messages()))
 			}
 			if quit := bytes.HasSuffix(nc.written(), []byte("QUIT\r\n")); quit == large {
-				t.Errorf("QUIT sent: %v", quit)
+				t.Errorf("QUIT was sent: %v, want %v", quit, !large)
 			}
 		})
 	}
@@ -251,7 +250,8 @@ func TestQuit(t *testing.T) {
 	}
 }
 
-// Whatever becomes of QUIT, the session ends well.
+// Whatever the server does with QUIT, Close returns nil and the result of the message does
+// not change.
 func TestQuitFaults(t *testing.T) {
 	all := faults()
 	for _, code := range []int{221, 250, 354, 450, 500, 550} {
@@ -289,7 +289,7 @@ func TestQuitFaults(t *testing.T) {
 	}
 }
 
-// QUIT that is not answered takes Timeouts.Quit, and the result stands.
+// Close waits no longer than Timeouts.Quit for the reply to QUIT.
 func TestQuitUnanswered(t *testing.T) {
 	for _, limit := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -312,7 +312,7 @@ func TestQuitUnanswered(t *testing.T) {
 	}
 }
 
-// TestQuitUnderTLS has the QUIT of an encrypted session go unanswered.
+// The same in an encrypted session.
 func TestQuitUnderTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := smtptest.NewServer(&smtptest.Config{Hook: func(c smtptest.Command) *smtptest.Answer {

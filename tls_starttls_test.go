@@ -11,6 +11,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
+// STARTTLS is required, and there is none: no session, and the reason in the error.
 func TestStartTLSRefused(t *testing.T) {
 	tests := []refusal{
 		{name: "not offered", script: hello + "S: 250-mail\nS: 250 SIZE" + quit, is: submission.ErrUnsupported, text: "STARTTLS"},
@@ -37,8 +38,8 @@ func TestStartTLSRefused(t *testing.T) {
 	r.run(t)
 }
 
-// TestStartTLSBroken has replies to STARTTLS after which neither TLS nor clear
-// text is safe: in no mode another octet is written.
+// Replies to STARTTLS after which neither TLS nor clear text is safe. No mode writes another
+// octet.
 func TestStartTLSBroken(t *testing.T) {
 	tests := []refusal{
 		{name: "421", script: offersTLS + "S: 421 closing\neof", code: 421, temporary: true},
@@ -63,8 +64,8 @@ func TestStartTLSBroken(t *testing.T) {
 	}
 }
 
-// TestStartTLSInjection has octets behind the 220 in the same segment (the
-// command injection of CVE-2011-0411, turned on the client).
+// Octets that follow the 220 in the same segment: the command injection of CVE-2011-0411,
+// against the client.
 func TestStartTLSInjection(t *testing.T) {
 	tests := []refusal{
 		{name: "a line", script: offersTLS + "S: 220 go\nS! 250-mail\nS! 250 AUTH PLAIN\neof"},
@@ -72,7 +73,7 @@ func TestStartTLSInjection(t *testing.T) {
 		{name: "one octet", script: offersTLS + "S: 220 go\nS> 2\neof"},
 		{name: "CR LF", script: offersTLS + `S> 220 go\r\n\r\n` + "\neof"},
 		{name: "TLS record", script: offersTLS + "S: 220 go\nS> " + `\x16\x03\x03\x00\x05hello` + "\neof"},
-		{name: "behind several lines", script: offersTLS + "S: 220-go\nS: 220 on\nS! 454 no\neof"},
+		{name: "after several lines", script: offersTLS + "S: 220-go\nS: 220 on\nS! 454 no\neof"},
 		{name: "garbage", script: offersTLS + `S> 220 go\r\n\x00` + "\neof"},
 	}
 	for _, r := range tests {
@@ -87,13 +88,13 @@ func TestStartTLSInjection(t *testing.T) {
 	}
 }
 
-// TestStartTLSInjectionLate has the same octets in a segment of their own: they
-// end up in the handshake, which fails, and nothing follows in clear.
+// The same octets in their own segment. The handshake reads them and fails, and nothing is
+// sent in clear text.
 func TestStartTLSInjectionLate(t *testing.T) {
 	for _, delivery := range []string{"whole", "bytes"} {
 		for _, mode := range []submission.TLSMode{submission.TLSStartTLS, submission.TLSOpportunistic} {
 			t.Run(delivery+", "+mode.String(), func(t *testing.T) {
-				wire := &tap{Conn: play(t, delivery, offersTLS+"S: 220 go\nS! 250-mail\nS! 250 AUTH PLAIN\nstall")}
+				wire := record(play(t, delivery, offersTLS+"S: 220 go\nS! 250-mail\nS! 250 AUTH PLAIN\nstall"))
 				s, err := submission.NewSession(context.Background(), wire, testHost, plainText(withTLS(mode), withAuth(testPassword)))
 				if s != nil {
 					t.Error("a session")
@@ -103,7 +104,7 @@ func TestStartTLSInjectionLate(t *testing.T) {
 					t.Errorf("host %s, temporary %v", e.Host, e.Temporary())
 				}
 				if strings.Contains(e.Hint, "TLSStartTLS") {
-					t.Errorf("hint at the mode that is in use: %v", err)
+					t.Errorf("the hint advises the mode that is in use: %v", err)
 				}
 				wantOnlyTLS(t, wire.written())
 			})
@@ -111,7 +112,7 @@ func TestStartTLSInjectionLate(t *testing.T) {
 	}
 }
 
-// TestOpportunisticGoesOnInClear has no TLS, and no reason to give up.
+// With TLSOpportunistic and a server that has no TLS now, the session continues in clear text.
 func TestOpportunisticGoesOnInClear(t *testing.T) {
 	for name, script := range map[string]string{
 		"not offered":  hello + "S: 250-mail\nS: 250 SIZE 1000",
@@ -127,7 +128,7 @@ func TestOpportunisticGoesOnInClear(t *testing.T) {
 					t.Error("TLS")
 				}
 				if n, _ := s.Extensions().Size(); n != 1000 {
-					t.Error("the extensions of the only EHLO are gone")
+					t.Error("the extensions are missing")
 				}
 				if err := s.Noop(context.Background()); err != nil {
 					t.Error(err)
@@ -138,14 +139,14 @@ func TestOpportunisticGoesOnInClear(t *testing.T) {
 	}
 }
 
-// TestStartTLSUnaskedBehindRefusal has more behind a refusal than was asked for.
+// The server sends more after it refused STARTTLS.
 func TestStartTLSUnaskedBehindRefusal(t *testing.T) {
 	r := refusal{stage: submission.StageStartTLS, protocol: true, options: plainText(withTLS(submission.TLSOpportunistic))}
 	r.check(t, play(t, "joined", offersTLS+"S: 454 no\nS! 250 yes\neof"))
 }
 
-// ehloHook answers EHLO in clear and under TLS with a reply each; "" leaves it to
-// the server.
+// ehloHook answers EHLO with one reply in clear text and another under TLS. "" means the
+// server's own reply.
 func ehloHook(inClear, secured string) func(smtptest.Command) *smtptest.Answer {
 	return func(c smtptest.Command) *smtptest.Answer {
 		reply := inClear
@@ -159,8 +160,7 @@ func ehloHook(inClear, secured string) func(smtptest.Command) *smtptest.Answer {
 	}
 }
 
-// TestStartTLSForgets has a server, or somebody in between, that offers in clear
-// what it does not offer under TLS.
+// What the server, or an attacker, offers in clear text counts no more under TLS.
 func TestStartTLSForgets(t *testing.T) {
 	srv := serve(t, &smtptest.Config{Hook: ehloHook(
 		"250-mail\n250-SIZE 5\n250-XCLEAR\n250-STARTTLS\n250 AUTH PLAIN", "250-mail\n250-SIZE 7000\n250-STARTTLS\n250 XTLS")})
@@ -182,13 +182,12 @@ func TestStartTLSForgets(t *testing.T) {
 	o.TLSConfig = srv.ClientTLSConfig()
 	_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, o)
 	if wantError[*submission.AuthError](t, err); !errors.Is(err, submission.ErrUnsupported) {
-		t.Errorf("AUTH, offered in clear only: %v", err)
+		t.Errorf("AUTH that is offered in clear text only: %v", err)
 	}
 	wantCommands(t, srv, ehlo, "STARTTLS", "-- TLS", ehlo, "QUIT")
 }
 
-// TestSecondHello has the EHLO under TLS fail: that is the end, whatever the code
-// and the mode.
+// When the EHLO under TLS fails, there is no session, whatever the code and the mode are.
 func TestSecondHello(t *testing.T) {
 	tests := []struct {
 		name      string

@@ -18,7 +18,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// TestModesAndPorts has each mode meet each kind of server on each port.
+// Each TLSMode with each kind of server, on each port.
 func TestModesAndPorts(t *testing.T) {
 	const (
 		implicit = iota
@@ -41,7 +41,7 @@ func TestModesAndPorts(t *testing.T) {
 		secured  = "TLS"
 		clear    = "clear text"
 		silent   = "no greeting"
-		noTLS    = "no TLS there"
+		noTLS    = "not a TLS server"
 		required = "STARTTLS missing"
 	)
 	servers := []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS}
@@ -73,18 +73,18 @@ func TestModesAndPorts(t *testing.T) {
 	}
 }
 
-// meet dials a server with a mode and says in a word what came of it.
+// meet dials a server with a mode, and says in a few words what the result was.
 func meet(t *testing.T, mode submission.TLSMode, port int, server smtptest.TLSMode) (word string, took time.Duration) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: server})
 	defer srv.Close()
-	var wire *tap
+	var wire *recorder
 	o := plainText(withTLS(mode))
 	o.TLSConfig = srv.ClientTLSConfig()
 	o.Dialer = dialFunc(func(_ context.Context, network, addr string) (net.Conn, error) {
 		if want := fmt.Sprintf("%s:%d", testHost, port); network != "tcp" || addr != want {
 			t.Errorf("dials %s %s, want %s", network, addr, want)
 		}
-		wire = &tap{Conn: srv.Pipe()}
+		wire = record(srv.Pipe())
 		return wire, nil
 	})
 	c, err := submission.New(fmt.Sprintf("%s:%d", testHost, port), o)
@@ -127,16 +127,15 @@ func meet(t *testing.T, mode submission.TLSMode, port int, server smtptest.TLSMo
 			t.Errorf("no hint at TLSStartTLS: %v", err)
 		}
 		if tlsErr.Temporary() {
-			t.Errorf("temporary: %v", err)
+			t.Errorf("Temporary is true: %v", err)
 		}
 		wantOnlyTLS(t, wire.written())
-		return "no TLS there", took
+		return "not a TLS server", took
 	}
 	return err.Error(), took
 }
 
-// TestWrongPortHints has a client that speaks clear text to a port where the
-// server waits for TLS.
+// The hint in the error when a client speaks clear text to a server that waits for TLS.
 func TestWrongPortHints(t *testing.T) {
 	tests := []struct {
 		script, remote string
@@ -170,7 +169,7 @@ func TestWrongPortHints(t *testing.T) {
 	})
 }
 
-// TestHandshakeOfTLSFails has a connection that fails within the handshake.
+// The connection fails during the TLS handshake. Nothing is sent in clear text after that.
 func TestHandshakeOfTLSFails(t *testing.T) {
 	const go220 = "S: 220 go\n"
 	tests := []struct {
@@ -210,7 +209,7 @@ func TestHandshakeOfTLSFails(t *testing.T) {
 					if tt.options != nil {
 						tt.options(o)
 					}
-					wire := &tap{Conn: play(t, "whole", script)}
+					wire := record(play(t, "whole", script))
 					start := time.Now()
 					s, err := submission.NewSession(ctx, wire, testHost, o)
 					if took := time.Since(start); took != tt.took {
@@ -224,7 +223,7 @@ func TestHandshakeOfTLSFails(t *testing.T) {
 						t.Errorf("host %q: %v", e.Host, err)
 					}
 					if tt.is != nil && !errors.Is(err, tt.is) {
-						t.Errorf("%v is no %v", err, tt.is)
+						t.Errorf("%v does not wrap %v", err, tt.is)
 					}
 					if e.Temporary() == tt.lasting {
 						t.Errorf("temporary %v: %v", e.Temporary(), err)
@@ -236,8 +235,7 @@ func TestHandshakeOfTLSFails(t *testing.T) {
 	}
 }
 
-// TestHandshakeOfTLSDrips has one octet of a handshake record every second: the
-// handshake has thirty of them as a whole.
+// The limit is for the whole TLS handshake: octets that arrive a second apart take too long.
 func TestHandshakeOfTLSDrips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -257,13 +255,12 @@ func TestHandshakeOfTLSDrips(t *testing.T) {
 		_, err := submission.NewSession(context.Background(), client, testHost, plainText(withTLS(submission.TLSImplicit)))
 		e := wantError[*submission.TLSError](t, err)
 		if took := time.Since(start); took != 30*time.Second || !e.Temporary() {
-			t.Errorf("took %v: %v", took, err)
+			t.Errorf("took %v, want 30s; Temporary %v, want true: %v", took, e.Temporary(), err)
 		}
 	})
 }
 
-// TestNoStaleDeadline has a session rest for long after each step that set a
-// deadline.
+// A session that was idle for long still works: no deadline of an earlier step is left.
 func TestNoStaleDeadline(t *testing.T) {
 	for _, mode := range []submission.TLSMode{submission.TLSStartTLS, submission.TLSImplicit} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -294,8 +291,8 @@ func TestNoStaleDeadline(t *testing.T) {
 	}
 }
 
-// TestRealSockets runs a session over TCP, where the kernel is asked whether
-// something waits and TLS 1.3 sends tickets unasked.
+// Sessions over TCP. There the client asks the kernel whether something waits, and TLS 1.3
+// sends tickets that nobody asked for.
 func TestRealSockets(t *testing.T) {
 	for _, mode := range []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS} {
 		srv := serve(t, &smtptest.Config{TLS: mode, Accounts: map[string]string{"username": "password"}})
@@ -322,12 +319,12 @@ func TestRealSockets(t *testing.T) {
 		s.Close()
 		c.Close()
 		if !strings.Contains(strings.Join(commands(srv), "\n"), "EHLO [127.0.0.1]\n") {
-			t.Errorf("said %q", commands(srv))
+			t.Errorf("the client said %q", commands(srv))
 		}
 	}
 }
 
-// TestAdoptedTLS has NewSession take a TLS connection that the caller made.
+// NewSession with a TLS connection that the caller made.
 func TestAdoptedTLS(t *testing.T) {
 	accounts := map[string]string{"username": "password"}
 	type setup func(srv *smtptest.Server, conn *tls.Config, o *submission.Options)
@@ -335,9 +332,8 @@ func TestAdoptedTLS(t *testing.T) {
 		conn.RootCAs, conn.InsecureSkipVerify = nil, true
 	}
 	tests := []struct {
-		name  string
-		setup []setup
-		// what becomes of the session
+		name     string
+		setup    []setup
 		insecure bool // PLAIN is refused
 		pinned   bool // the key is refused
 	}{
@@ -369,7 +365,7 @@ func TestAdoptedTLS(t *testing.T) {
 				for _, f := range tt.setup {
 					f(srv, cfg, o)
 				}
-				wire := &tap{Conn: srv.Pipe()}
+				wire := record(srv.Pipe())
 				s, err := submission.NewSession(context.Background(), tlsOver(away(wire), cfg), testHost, o)
 				wantOnlyTLS(t, wire.written())
 				switch {
@@ -387,7 +383,7 @@ func TestAdoptedTLS(t *testing.T) {
 					t.Fatal(err)
 				}
 				if st, ok := s.TLS(); !ok || !st.HandshakeComplete {
-					t.Error("not told as TLS")
+					t.Error("Session.TLS does not return a finished handshake")
 				}
 				s.Close()
 				wantSaid(t, srv, ehlo, "AUTH PLAIN ***", "QUIT")
@@ -396,8 +392,8 @@ func TestAdoptedTLS(t *testing.T) {
 	}
 }
 
-// TestAdoptedTLSStalls hands over a TLS connection whose handshake has yet to
-// come, and never does.
+// NewSession with a TLS connection whose handshake was not done. It has the limit of a
+// handshake, and ends with the context.
 func TestAdoptedTLSStalls(t *testing.T) {
 	for _, cancelled := range []bool{false, true} {
 		t.Run(fmt.Sprint("cancelled ", cancelled), func(t *testing.T) {
@@ -422,9 +418,10 @@ func TestAdoptedTLSStalls(t *testing.T) {
 	}
 }
 
-// otherStack is a connection of another TLS stack: no *tls.Conn, and no state.
+// otherStack is a connection of another TLS stack: not a *tls.Conn, and without a state.
 type otherStack struct{ net.Conn }
 
+// What Options.TLSClient gets and does.
 func TestTLSClient(t *testing.T) {
 	for name, wrap := range map[string]func(*tls.Conn) net.Conn{
 		"with its state": func(c *tls.Conn) net.Conn { return c },
@@ -444,10 +441,10 @@ func TestTLSClient(t *testing.T) {
 				o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 					calls++
 					if nc != raw {
-						t.Errorf("TLS over %T", nc)
+						t.Errorf("TLSClient got a %T, not the raw connection", nc)
 					}
 					if cfg.ServerName != testHost || cfg.MinVersion != tls.VersionTLS12 || cfg.RootCAs == nil {
-						t.Errorf("configuration for %q, at least %x", cfg.ServerName, cfg.MinVersion)
+						t.Errorf("TLSClient got a configuration for %q, at least version %x", cfg.ServerName, cfg.MinVersion)
 					}
 					secured := tls.Client(nc, cfg)
 					return wrap(secured), secured.HandshakeContext(ctx)
@@ -458,14 +455,14 @@ func TestTLSClient(t *testing.T) {
 				}
 				s.Close()
 				if calls != 1 {
-					t.Errorf("TLSClient called %d times", calls)
+					t.Errorf("TLSClient was called %d times, want once", calls)
 				}
 			})
 		})
 	}
 }
 
-// deadlineless is a TLS stack's connection that keeps deadlines to itself.
+// deadlineless is a connection of a TLS stack that ignores deadlines.
 type deadlineless struct{ net.Conn }
 
 func (deadlineless) SetDeadline(time.Time) error { return nil }
@@ -474,9 +471,8 @@ func (deadlineless) SetReadDeadline(time.Time) error { return nil }
 
 func (deadlineless) SetWriteDeadline(time.Time) error { return nil }
 
-// TestTLSClientOutlivesItsTime has the time of the handshake pass: it must not
-// end the session that came of it. The stack is told the name without the dot
-// that only resolvers want.
+// The limit of the handshake does not end a session with another TLS stack. The stack gets the
+// host name without a trailing dot.
 func TestTLSClientOutlivesItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.ImplicitTLS})
@@ -485,7 +481,7 @@ func TestTLSClientOutlivesItsTime(t *testing.T) {
 		o.TLSConfig = srv.ClientTLSConfig()
 		o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 			if cfg.ServerName != testHost {
-				t.Errorf("name %q", cfg.ServerName)
+				t.Errorf("TLSClient got the name %q, want %q", cfg.ServerName, testHost)
 			}
 			secured := tls.Client(nc, cfg)
 			return deadlineless{secured}, secured.HandshakeContext(ctx)
@@ -502,6 +498,7 @@ func TestTLSClientOutlivesItsTime(t *testing.T) {
 	})
 }
 
+// What the error says when Options.TLSClient fails.
 func TestTLSClientFails(t *testing.T) {
 	errStack := errors.New("no cipher is good enough")
 	tests := []struct {
@@ -529,7 +526,7 @@ func TestTLSClientFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := plainText(withTLS(submission.TLSImplicit))
 				o.TLSClient = tt.client
-				wire := &tap{Conn: play(t, "whole", "stall")}
+				wire := record(play(t, "whole", "stall"))
 				start := time.Now()
 				s, err := submission.NewSession(context.Background(), wire, testHost, o)
 				if took := time.Since(start); took != tt.took || s != nil {

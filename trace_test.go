@@ -9,7 +9,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// What listeners are told in JavaMail, Trace tells.
+// The calls of Trace for one message, which are those of the listeners of JavaMail.
 func TestTraceEvents(t *testing.T) {
 	var events []string
 	note := func(format string, args ...any) { events = append(events, fmt.Sprintf(format, args...)) }

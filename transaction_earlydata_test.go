@@ -8,8 +8,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// TestEarlyData: MAIL, RCPT and the message go out together, and every reply is
-// held against what it answers.
+// MAIL, RCPT and the message go out together. Each reply counts for what it answers.
 func TestEarlyData(t *testing.T) {
 	const greeting = `
 		S: 220 mail.test.example
@@ -37,10 +36,10 @@ func TestEarlyData(t *testing.T) {
 		{"chunk not swallowed", "deliver joined\nS: 250 ok\nS: 550 5.1.1 who\nS: 503 nobody\nS: 500 one?\nS: 500 two?\neof\n", submission.NotSent, submission.RecipientInvalid},
 		{"message for nobody taken", "S: 250 ok\nS: 550 5.1.1 who\nS: 250 taken\neof\n", submission.NotSent, submission.RecipientInvalid},
 		{"closed at once", "close\n", submission.Unknown, submission.RecipientUncertain},
-		{"closed behind MAIL", "S: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain},
-		{"closed behind RCPT", "S: 250 ok\nS: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain},
-		{"closed behind a refused MAIL", "S: 550 no\nclose\n", submission.NotSent, submission.RecipientUnsent},
-		{"closed behind a refused RCPT", "S: 250 ok\nS: 550 who\nclose\n", submission.NotSent, submission.RecipientInvalid},
+		{"closed after MAIL", "S: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain},
+		{"closed after RCPT", "S: 250 ok\nS: 250 ok\nclose\n", submission.Unknown, submission.RecipientUncertain},
+		{"closed after a refused MAIL", "S: 550 no\nclose\n", submission.NotSent, submission.RecipientUnsent},
+		{"closed after a refused RCPT", "S: 250 ok\nS: 550 who\nclose\n", submission.NotSent, submission.RecipientInvalid},
 		{"421 to MAIL", "S: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent},
 		{"421 to the message", "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose\n", submission.NotSent, submission.RecipientUnsent},
 		{"garbage", "S: 250 ok\nS: hello\neof\n", submission.Unknown, submission.RecipientUncertain},
@@ -54,9 +53,9 @@ func TestEarlyData(t *testing.T) {
 			if e.Outcome != tc.outcome || e.Recipients[0].Status != tc.status {
 				t.Errorf("%v, %v, want %v, %v: %v", e.Outcome, e.Recipients[0].Status, tc.outcome, tc.status, err)
 			}
-			// A chunk that met a refusal may have been read as commands.
+			// The server may have read a chunk that it refused as commands.
 			if s.Usable() {
-				t.Error("the session counts as usable")
+				t.Error("the session is still usable")
 			}
 		})
 	}

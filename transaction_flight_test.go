@@ -13,7 +13,7 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// A server that refuses and hangs up: the refusal is what the caller sees.
+// A server refuses and hangs up. The caller sees the refusal, not the hang-up.
 func TestRefusedAndHungUp(t *testing.T) {
 	mail, rcpt := "C: MAIL FROM:<a@test.example>\n", "C: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
 	unsent, invalid := submission.RecipientUnsent, submission.RecipientInvalid
@@ -52,14 +52,14 @@ func TestRefusedAndHungUp(t *testing.T) {
 				v := tc.verdict
 				if strings.HasPrefix(name, "MAIL") {
 					if e := wantError[*submission.SenderError](t, err); e.Reply.Code != v.code || e.Addr != "a@test.example" {
-						t.Errorf("sender error %v", e)
+						t.Errorf("the sender error is %v, want %d for a@test.example", e, v.code)
 					}
 				}
 				v.check(t, res, err)
 				if name == "last RCPT" {
-					// All replies came: the end is heard by who speaks next.
+					// All replies came, so the next message meets the hang-up.
 					if _, err := send(s, memoTo("b@test.example")); err == nil {
-						t.Error("accepted by nobody")
+						t.Error("success, although the server has hung up")
 					}
 				}
 				mustBeOver(t, s)
@@ -68,8 +68,7 @@ func TestRefusedAndHungUp(t *testing.T) {
 	}
 }
 
-// In lockstep the refusal is heard before the end of the connection is, which
-// then is the next message's.
+// In lockstep the refusal is read before the hang-up, which the next message meets.
 func TestRefusedAndHungUpLockstep(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<a@test.example>\nS: 550 5.7.1 go away\nC: MAIL FROM:<a@test.example>\nclose\neof"), plainText())
 	_, err := send(s, memoTo("b@test.example"))
@@ -79,7 +78,7 @@ func TestRefusedAndHungUpLockstep(t *testing.T) {
 	mustBeOver(t, s)
 }
 
-// A server that refuses MAIL answers the RCPTs behind it with 503. That says
+// A server that refused MAIL refuses each RCPT after it, with 503 for instance. That says
 // nothing about the recipients.
 func TestRefusedMailKeepsRecipients(t *testing.T) {
 	for _, partial := range []bool{false, true} {
@@ -97,7 +96,7 @@ func TestRefusedMailKeepsRecipients(t *testing.T) {
 				verdict{stage: submission.StageMail, code: 451, temporary: true,
 					status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
 				if list := addressErrors(err); list != nil {
-					t.Errorf("recipients are blamed: %v", list)
+					t.Errorf("the error blames recipients: %v", list)
 				}
 				mustSend(t, s, memoTo("b@test.example"))
 				s.Close()
@@ -106,8 +105,8 @@ func TestRefusedMailKeepsRecipients(t *testing.T) {
 	}
 }
 
-// MAIL is refused, yet the server takes recipients and asks for the message:
-// even an empty one might reach them.
+// MAIL is refused, but the server accepts the recipient and replies 354. Even an empty
+// message might reach somebody, so only closing the connection is safe.
 func TestDataAfterRefusedMail(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("PIPELINING")+`
 		C: MAIL FROM:<a@test.example>
@@ -122,8 +121,8 @@ func TestDataAfterRefusedMail(t *testing.T) {
 	mustBeOver(t, s)
 }
 
-// Everybody was refused, yet DATA got a 354: an empty message gets out of it
-// (RFC 2920, 3.1), and whatever the server says to it changes nothing.
+// Every recipient was refused, but the reply to DATA is 354. The client sends a lone dot, an
+// empty message (RFC 2920, 3.1). The reply to it changes nothing.
 func TestLoneDot(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\nS: 354 go\nC: .\n"
 	refused := verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.RecipientInvalid}, codes: []int{550}}
@@ -153,7 +152,7 @@ func TestLoneDot(t *testing.T) {
 	}
 }
 
-// A 354 with more behind it gets nothing, not even the lone dot.
+// After a 354 that another reply follows, nothing is sent, not even the lone dot.
 func TestNoLoneDotAfterExtra(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("PIPELINING")+
 		"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\n"+
@@ -163,8 +162,8 @@ func TestNoLoneDotAfterExtra(t *testing.T) {
 	mustBeOver(t, s)
 }
 
-// RSET goes out in front of the next MAIL and in its flight, once, and only
-// when a transaction was left half done.
+// RSET is sent before the next MAIL and in its flight, once, and only if the transaction
+// before was left half done.
 func TestResetInTheNextFlight(t *testing.T) {
 	left := map[string]string{
 		"RCPT refused":       "S: 250 ok\nS: 451 later\nS: 554 nobody\n",
@@ -182,7 +181,7 @@ func TestResetInTheNextFlight(t *testing.T) {
 					flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 				for range 2 {
 					if _, err := send(s, memoTo("b@test.example")); err == nil {
-						t.Fatal("accepted")
+						t.Fatal("success, want a refusal")
 					}
 				}
 				mustSend(t, s, memoTo("b@test.example"))
@@ -200,7 +199,7 @@ func TestResetInTheNextFlight(t *testing.T) {
 		mustSend(t, s, memoTo("b@test.example"))
 		s.Close()
 	})
-	t.Run("not in front of QUIT", func(t *testing.T) {
+	t.Run("not before QUIT", func(t *testing.T) {
 		s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+left["RCPT refused"]+"C: QUIT\nS: 221 bye\neof"), plainText())
 		send(s, memoTo("b@test.example"))
 		s.Close()
@@ -213,22 +212,21 @@ func TestResetInTheNextFlight(t *testing.T) {
 	})
 }
 
-// A transaction that was reset and refused again at MAIL is clean.
+// After a RSET and a refused MAIL no second RSET is needed.
 func TestResetThenMailRefused(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
 	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flight+"S: 250 ok\nS: 451 later\nS: 554 nobody\n"+
 		"C: RSET\n"+flight+"S: 250 reset\nS: 450 not now\nS: 503 no\nS: 503 no\n"+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	for range 2 {
 		if _, err := send(s, memoTo("b@test.example")); err == nil {
-			t.Fatal("accepted")
+			t.Fatal("success, want a refusal")
 		}
 	}
 	mustSend(t, s, memoTo("b@test.example"))
 	s.Close()
 }
 
-// A batch ends where unanswered commands would pass 4096 octets, neither later
-// nor earlier.
+// A flight ends before its commands would exceed 4096 octets, neither later nor earlier.
 func TestWindow(t *testing.T) {
 	// MAIL with its CRLF has 28 octets. RCPT TO:<x@test.example> has 26 with an
 	// address of one letter.
@@ -246,7 +244,7 @@ func TestWindow(t *testing.T) {
 				left := 4096 - mail
 				for left > 0 {
 					n := min(left, 50)
-					if left-n < 26 { // leave enough for one more
+					if left-n < 26 { // not enough for another RCPT
 						n = left
 					}
 					left -= n
@@ -281,8 +279,8 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// eagerPeer is a server that answers each command as it reads it, over a
-// connection without any buffer, and reads nothing while its reply is not taken.
+// eagerPeer is a server that answers each command as soon as it has read it. The
+// connection has no buffer, so it reads no further until the client has read the reply.
 func eagerPeer(nc net.Conn, keywords ...string) (commands []string) {
 	defer nc.Close()
 	r := bufio.NewReaderSize(nc, 4096)
@@ -334,7 +332,7 @@ func eagerPeer(nc net.Conn, keywords ...string) (commands []string) {
 // window is how many octets of commands may be unanswered (RFC 2920, 3.1).
 const window = 4096
 
-// Thousands of recipients must not make both sides wait for each other.
+// Even with thousands of recipients, client and server never wait for each other.
 func TestManyRecipientsUnbuffered(t *testing.T) {
 	const recipients = 2000
 	for _, keywords := range [][]string{{"PIPELINING"}, {"PIPELINING", "CHUNKING"}, {}} {
@@ -343,8 +341,8 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					client, server := net.Pipe()
 					defer client.Close()
-					heard := make(chan []string, 1)
-					go func() { heard <- eagerPeer(server, keywords...) }()
+					commands := make(chan []string, 1)
+					go func() { commands <- eagerPeer(server, keywords...) }()
 					s := openSession(t, client, plainText())
 					env := submission.Envelope{From: "a@test.example", Partial: partial}
 					for i := range recipients {
@@ -352,8 +350,7 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 					}
 					res, err := send(s, env)
 					e := wantError[*submission.SendError](t, err)
-					// All or nothing, no flight follows the one in which a refusal
-					// was heard.
+					// All or nothing, no flight follows the one with the first refusal.
 					asked, want := recipients, submission.PartlySent
 					if !partial {
 						asked, want = 0, submission.NotSent
@@ -361,7 +358,7 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 							asked++
 						}
 						if most := window/len("RCPT TO:<recipient-number-1@test.example>\r\n") + 1; asked < 8 || asked > most {
-							t.Errorf("%d recipients were asked for", asked)
+							t.Errorf("RCPT was sent for %d recipients, want 8 to %d", asked, most)
 						}
 					}
 					if e.Outcome != want || e.Stage != submission.StageRcpt || (res != nil) != partial {
@@ -380,20 +377,20 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 						}
 					}
 					if n := len(addressErrors(err)); n != (asked+2)/10 {
-						t.Errorf("%d causes, want %d", n, (asked+2)/10)
+						t.Errorf("%d address errors, want %d", n, (asked+2)/10)
 					}
 					s.Close()
 					rcpts := 0
-					for _, c := range <-heard {
+					for _, c := range <-commands {
 						if strings.HasPrefix(c, "RCPT ") {
 							rcpts++
 						}
 						if c == "DATA" && !partial {
-							t.Error("DATA after a refusal")
+							t.Error("DATA was sent after a refusal")
 						}
 					}
 					if rcpts != asked {
-						t.Errorf("%d RCPT, want %d", rcpts, asked)
+						t.Errorf("the server read %d RCPT, want %d", rcpts, asked)
 					}
 				})
 			})
@@ -401,8 +398,7 @@ func TestManyRecipientsUnbuffered(t *testing.T) {
 	}
 }
 
-// Four messages in a row on one session: accepted, refused at RCPT, refused at
-// the end, accepted.
+// Four messages on one session: accepted, refused at RCPT, refused at the end, accepted.
 func TestFourMessages(t *testing.T) {
 	const rcpt = "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\n"
 	for name, tc := range map[string]struct {
@@ -411,7 +407,7 @@ func TestFourMessages(t *testing.T) {
 	}{
 		"DATA": {[]string{"PIPELINING"}, flightOK + rcpt + "C: DATA\nS: 250 ok\nS: 451 later\nS: 554 nobody\n" +
 			"C: RSET\n" + rcpt + "C: DATA\nS: 250 reset\nS: 250 ok\nS: 250 ok\nS: 354 go\n" + memoData + "S: 554 spam\n" +
-			// Servers exist that do not take a refusal for the end of a transaction.
+			// For some servers a refusal does not end the transaction.
 			"C: RSET\n" + rcpt + "C: DATA\nS: 250 reset\nS: 250 ok\nS: 250 ok\nS: 354 go\n" + memoData + "S: 250 taken\n"},
 		"BDAT": {[]string{"PIPELINING", "CHUNKING"}, rcpt + "S: 250 ok\nS: 250 ok\n" + memoBDAT + "S: 250 taken\n" +
 			rcpt + "S: 250 ok\nS: 451 later\n" +

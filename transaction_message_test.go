@@ -16,7 +16,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// delivered is what one message came to: on the wire, and at the server.
+// delivered is what became of one message, on the wire and at the server.
 type delivered struct {
 	wire    []byte // all that the client wrote
 	message smtptest.Message
@@ -25,7 +25,7 @@ type delivered struct {
 	usable  bool
 }
 
-// deliver sends one message by write over a session of its own.
+// deliver opens a session for one message, which write sends.
 func deliver(t testing.TB, keywords []string, env submission.Envelope, set func(*submission.Options), write func(*submission.Session) (*submission.Result, error)) delivered {
 	t.Helper()
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Extensions: append([]string{}, keywords...)})
@@ -43,13 +43,14 @@ func deliver(t testing.TB, keywords []string, env submission.Envelope, set func(
 	d.wire = nc.written()
 	switch list := srv.Messages(); {
 	case d.err == nil && len(list) != 1, d.err != nil && len(list) != 0:
-		t.Errorf("%d messages accepted, the client says %v", len(list), d.err)
+		t.Errorf("the server accepted %d messages, the client says %v", len(list), d.err)
 	case len(list) == 1:
 		d.message = list[0]
 	}
 	return d
 }
 
+// deliverText is deliver for a text.
 func deliverText(t testing.TB, keywords []string, env submission.Envelope, text string) delivered {
 	t.Helper()
 	return deliver(t, keywords, env, nil, func(s *submission.Session) (*submission.Result, error) {
@@ -57,7 +58,7 @@ func deliverText(t testing.TB, keywords []string, env submission.Envelope, text 
 	})
 }
 
-// dataOnWire cuts out of what a client wrote what stands between DATA and QUIT.
+// dataOnWire returns what a client wrote between DATA and QUIT.
 func dataOnWire(t testing.TB, wire []byte) string {
 	t.Helper()
 	_, rest, ok := bytes.Cut(wire, []byte("\r\nDATA\r\n"))
@@ -68,9 +69,10 @@ func dataOnWire(t testing.TB, wire []byte) string {
 	return string(data)
 }
 
+// shortened returns the last octets of b, for the texts of failures.
 func shortened(b []byte) []byte { return b[max(0, len(b)-300):] }
 
-// chunksOnWire reads the chunks that a client wrote.
+// chunksOnWire returns the chunks that a client wrote, and how many of them were LAST.
 func chunksOnWire(t testing.TB, wire []byte) (chunks []string, lasts int) {
 	t.Helper()
 	i := bytes.Index(wire, []byte("\r\nBDAT "))
@@ -82,25 +84,26 @@ func chunksOnWire(t testing.TB, wire []byte) (chunks []string, lasts int) {
 		text, last := strings.CutSuffix(string(line[len("BDAT "):]), " LAST")
 		n, err := strconv.Atoi(text)
 		if err != nil || n > len(rest) {
-			t.Fatalf("bad BDAT line %q with %d octets behind it", line, len(rest))
+			t.Fatalf("bad BDAT line %q with %d octets after it", line, len(rest))
 		}
 		if last {
 			lasts++
 		} else if lasts > 0 {
-			t.Error("a chunk behind the last")
+			t.Error("a chunk after the last one")
 		}
 		chunks = append(chunks, string(rest[:n]))
 		wire = rest[n:]
 	}
 	if string(wire) != "QUIT\r\n" {
-		t.Fatalf("behind the chunks stands %q", shortened(wire))
+		t.Fatalf("after the chunks, %q was written", shortened(wire))
 	}
 	return chunks, lasts
 }
 
+// contents are messages, and the lines that must arrive, each with CRLF.
 var contents = []struct {
 	name, text string
-	lines      []string // as they must arrive, each with CRLF
+	lines      []string
 }{
 	{"empty", "", nil},
 	{"one CRLF", "\r\n", []string{""}},
@@ -125,7 +128,7 @@ var contents = []struct {
 	{"smuggled end, CRLF LF", "a\r\n.\nQUIT\r\n", []string{"a", ".", "QUIT"}},
 	{"smuggled end, CRLF CR", "a\r\n.\rQUIT\r\n", []string{"a", ".", "QUIT"}},
 	{"whole end", "a\r\n.\r\nQUIT\r\n", []string{"a", ".", "QUIT"}},
-	{"dot behind CR at the edge", "a\r\n\r.b", []string{"a", "", ".b"}},
+	{"dot after CR at the edge", "a\r\n\r.b", []string{"a", "", ".b"}},
 	{"vector 1", "abc\n.def\n..ghi\n.jkl\n.", []string{"abc", ".def", "..ghi", ".jkl", "."}},
 	{"vector 2", "Subject: t\n\n.a\n..b\rc\r.d\r\n.\r\n\re\n\n.last",
 		[]string{"Subject: t", "", ".a", "..b", "c", ".d", ".", "", "e", "", ".last"}},
@@ -133,8 +136,8 @@ var contents = []struct {
 	{"long line", strings.Repeat("x", 3000) + "\n.y", []string{strings.Repeat("x", 3000), ".y"}},
 }
 
-// A message arrives line for line, stuffed for DATA and bare for BDAT, whatever
-// its line endings, and however it is cut into writes.
+// A message arrives line by line, whatever its line endings are and however it is cut into
+// writes. It is dot-stuffed for DATA, and not for BDAT.
 func TestMessageContent(t *testing.T) {
 	feeds := map[string]func(string) io.Reader{
 		"whole":        func(s string) io.Reader { return strings.NewReader(s) },
@@ -190,8 +193,8 @@ func TestMessageContent(t *testing.T) {
 	}
 }
 
-// Dots and line endings are right at every place where a long message is cut
-// into blocks: where the client stops holding it back, and behind it.
+// Dots and line endings are right wherever a long message is cut into blocks: where the
+// client stops holding it back, and after that.
 func TestMessageEdges(t *testing.T) {
 	const hold = 64 << 10
 	for _, chunked := range []bool{false, true} {
@@ -225,8 +228,8 @@ func TestMessageEdges(t *testing.T) {
 	}
 }
 
-// Large writes in the middle of a stream, which may go out as they are, are cut
-// wherever it matters.
+// Large writes in the middle of a stream, which may go out as they are, are cut at each
+// place that matters for dots and line endings.
 func TestLargeWrites(t *testing.T) {
 	line := "0123456789012345678901234567890123456789\r\n"
 	head := strings.Repeat(line, 1700) // over 64 KiB
@@ -255,8 +258,8 @@ func TestLargeWrites(t *testing.T) {
 	}
 }
 
-// Random messages, cut at random, arrive as they must, and never is there a bare
-// CR or LF or an early end on the wire.
+// Random messages that are cut at random arrive as they must. On the wire there is no bare
+// CR or LF, and no end of the message before its end.
 func TestRandomMessages(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {
@@ -308,7 +311,7 @@ func TestRandomMessages(t *testing.T) {
 	}
 }
 
-// checkChunks wants size octets in as few chunks as the limit allows.
+// checkChunks checks that size octets went out in as few chunks as the limit allows.
 func checkChunks(t testing.TB, chunks []string, lasts, size, limit int) {
 	t.Helper()
 	want := max(1, (size+limit-1)/limit)
@@ -391,9 +394,9 @@ func TestBinaryMIME(t *testing.T) {
 	}
 }
 
-// Octets above 0x7f: BODY=8BITMIME when they are there or may be, ErrUnsupported
-// with nothing sent where they cannot be, and a closed connection when they turn
-// up in a stream.
+// Octets above 0x7f. If the message has some, or may have some, MAIL says BODY=8BITMIME. If
+// the server does not offer it, the error is ErrUnsupported and nothing is sent; when such
+// an octet comes late in a stream, the connection is closed.
 func TestEightBit(t *testing.T) {
 	fill := strings.Repeat("0123456789\r\n", 10000) // 120,000 octets
 	for _, tc := range []struct {
@@ -403,8 +406,8 @@ func TestEightBit(t *testing.T) {
 		offered  bool
 		params   string // "" for none
 		refused  bool   // nothing may be sent
-		cut      bool   // the connection is closed in the message
-		lasting  bool   // the error is of the caller's making and not ErrUnsupported
+		cut      bool   // the connection is closed in the middle of the message
+		lasting  bool   // the envelope is wrong, so the error is not ErrUnsupported
 		streamed bool
 	}{
 		{name: "7-bit", text: memo, offered: true},
@@ -447,7 +450,7 @@ func TestEightBit(t *testing.T) {
 					if tc.lasting {
 						v.is = nil
 						if errors.Is(d.err, submission.ErrUnsupported) {
-							t.Errorf("the server is blamed: %v", d.err)
+							t.Errorf("the error says that the server is at fault: %v", d.err)
 						}
 					}
 					v.check(t, nil, d.err)
@@ -459,7 +462,7 @@ func TestEightBit(t *testing.T) {
 					if tc.lasting {
 						v.is = nil
 						if errors.Is(d.err, submission.ErrUnsupported) {
-							t.Errorf("the server is blamed: %v", d.err)
+							t.Errorf("the error says that the server is at fault: %v", d.err)
 						}
 					}
 					v.check(t, nil, d.err)
@@ -488,8 +491,8 @@ func TestEightBit(t *testing.T) {
 	})
 }
 
-// SIZE: announced when known, held against the server's limit before anything
-// is sent, and watched in a stream.
+// SIZE. A size that is known goes out with MAIL. A message that is too large for the server
+// is refused before anything is sent; a stream is cut when it becomes too large.
 func TestSize(t *testing.T) {
 	body := func(n int) string { return strings.Repeat("x", n-2) + "\r\n" }
 	for _, tc := range []struct {
@@ -503,7 +506,7 @@ func TestSize(t *testing.T) {
 	}{
 		{name: "no limit", keyword: "SIZE", text: body(100), params: "SIZE=100"},
 		{name: "limit 0", keyword: "SIZE 0", text: body(100), params: "SIZE=100"},
-		{name: "a limit that is no number", keyword: "SIZE lots", text: body(100), params: "SIZE=100"},
+		{name: "a limit that is not a number", keyword: "SIZE lots", text: body(100), params: "SIZE=100"},
 		{name: "not offered", text: body(100)},
 		{name: "at the limit", keyword: "SIZE 100", text: body(100), params: "SIZE=100"},
 		{name: "over the limit", keyword: "SIZE 99", text: body(100), refused: true},
@@ -558,7 +561,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// A message over the limit costs nothing: the session sends the next one.
+// After a message over the limit, the session sends the next one.
 func TestTooLargeThenNext(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("PIPELINING", "SIZE 50")+
 		strings.Replace(flightOK, "<a@test.example>", "<a@test.example> SIZE=23", 1)+"C: QUIT\nS: 221 bye\neof"), plainText())

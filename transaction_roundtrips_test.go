@@ -11,8 +11,8 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// TestRoundTrips counts what a message costs, as the server sees it: how often
-// it had to wait for the client.
+// How many round trips a message takes. The server counts how often it had to wait for the
+// client.
 func TestRoundTrips(t *testing.T) {
 	fifty := make([]string, 50)
 	for i := range fifty {
@@ -66,7 +66,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// TestRoundTripsCold breaks down a first message over STARTTLS with PLAIN.
+// The round trips of a first message with STARTTLS and PLAIN, step by step.
 func TestRoundTripsCold(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"user": "secret"}})
 	defer srv.Close()

@@ -15,7 +15,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// sources are message sources that fail, by what they give before they do.
+// failingSources are message sources that fail. Their names say what they return first.
 func failingSources(cause error) map[string]func() io.Reader {
 	small := "Subject: half\n\nthis is"
 	large := strings.Repeat("seventy octets of a line that is one of very many such lines, CRLF in\n", 4000)
@@ -30,33 +30,33 @@ func failingSources(cause error) map[string]func() io.Reader {
 		"with the last octets": func() io.Reader {
 			return &failing{text: memo, err: cause, together: true}
 		},
-		"behind 64 KiB": func() io.Reader {
+		"after 64 KiB": func() io.Reader {
 			return &failing{text: large, err: cause}
 		},
 		"with the last octets of a large message": func() io.Reader {
 			return &failing{text: large, err: cause, together: true}
 		},
 		"without progress": func() io.Reader { return stuck{} },
-		"without progress behind 64 KiB": func() io.Reader {
+		"without progress after 64 KiB": func() io.Reader {
 			return io.MultiReader(strings.NewReader(large), stuck{})
 		},
 	}
 }
 
-// stuck gives nothing and no error.
+// stuck is a source that returns no octets and no error.
 type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
-// carriers are the ways a message travels, by what the server offers.
+// carriers are the ways in which a message travels, and what the server offers for each.
 var carriers = map[string][]string{
 	"DATA in lockstep": {},
 	"DATA":             {"PIPELINING"},
 	"BDAT":             {"PIPELINING", "CHUNKING"},
 }
 
-// Whatever way a message source fails, the server must not see an end of the
-// message, and the session is closed.
+// However a message source fails, the server never gets the end of the message, and the
+// session is closed.
 func TestSourceFails(t *testing.T) {
 	cause := errors.New("the disk is gone")
 	feed := map[string]func(*submission.Session, io.Reader) error{
@@ -66,7 +66,7 @@ func TestSourceFails(t *testing.T) {
 		},
 		"SendFunc": func(s *submission.Session, r io.Reader) error {
 			_, err := s.SendFunc(context.Background(), memoTo("b@test.example"), func(w io.Writer) error {
-				// Not io.Copy, which would leave the loop to ReadFrom.
+				// Not io.Copy, which calls ReadFrom.
 				return copyPlain(w, r)
 			})
 			return err
@@ -124,14 +124,14 @@ func TestSourceFails(t *testing.T) {
 						v.is = submission.ErrAborted
 					}
 					v.check(t, nil, err)
-					// Before anything was sent, giving up costs no session.
+					// If nothing was sent, the session can still be used after Abort.
 					if usable := how == "Write and Abort" && holding; s.Usable() != usable {
 						t.Errorf("Usable is %v, want %v", s.Usable(), usable)
 					}
 					s.Close()
 					srv.Close()
 					if n := endMarks(nc.written()); n != 0 {
-						t.Errorf("the server saw %d ends of the message", n)
+						t.Errorf("the end of the message was sent %d times", n)
 					}
 					if n := len(srv.Messages()); n != 0 {
 						t.Errorf("the server accepted %d messages", n)
@@ -161,8 +161,8 @@ func copyPlain(w io.Writer, r io.Reader) error {
 	return io.ErrNoProgress
 }
 
-// A source that panics leaves nothing to deliver either, and its panic goes on
-// to the caller.
+// The server never gets the end of a message whose source panics. The panic reaches the
+// caller.
 func TestSourcePanics(t *testing.T) {
 	for carrier, keywords := range carriers {
 		for _, size := range []int{0, 10, 200 << 10} {
@@ -191,15 +191,15 @@ func TestSourcePanics(t *testing.T) {
 						}
 					}()
 					if p := <-caught; (p != nil) != (how != "Goexit") {
-						t.Errorf("recovered %v", p)
+						t.Errorf("recover returned %v", p)
 					}
 					if s.Usable() {
-						t.Error("the session counts as usable")
+						t.Error("the session is still usable")
 					}
 					s.Close()
 					srv.Close()
 					if n := endMarks(nc.written()); n != 0 || len(srv.Messages()) != 0 {
-						t.Errorf("the server saw %d ends, accepted %d messages", n, len(srv.Messages()))
+						t.Errorf("the end of the message was sent %d times, the server accepted %d messages", n, len(srv.Messages()))
 					}
 				})
 			}
@@ -211,7 +211,8 @@ type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("no more") }
 
-// A source that blocks until the context is done.
+// A source that blocks until the context is done. Nothing is delivered, and the error is
+// that of the context, whatever the source returns.
 func TestSourceBlocksUntilCancel(t *testing.T) {
 	for carrier, keywords := range carriers {
 		for _, size := range []int{0, 10, 200 << 10} {
@@ -231,7 +232,7 @@ func TestSourceBlocksUntilCancel(t *testing.T) {
 							t.Errorf("%v, want NotSent and context.Canceled", err)
 						}
 						if !e.Temporary() {
-							t.Errorf("giving up counts as lasting: %v", err)
+							t.Errorf("Temporary is false although the caller gave up: %v", err)
 						}
 						if took := time.Since(start); took != time.Hour {
 							t.Errorf("it took %v, want 1h", took)
@@ -239,7 +240,7 @@ func TestSourceBlocksUntilCancel(t *testing.T) {
 						mustBeOver(t, s)
 						srv.Close()
 						if n := endMarks(nc.written()); n != 0 || len(srv.Messages()) != 0 {
-							t.Errorf("the server saw %d ends, accepted %d messages", n, len(srv.Messages()))
+							t.Errorf("the end of the message was sent %d times, the server accepted %d messages", n, len(srv.Messages()))
 						}
 					})
 				})
@@ -248,7 +249,7 @@ func TestSourceBlocksUntilCancel(t *testing.T) {
 	}
 }
 
-// waiting blocks until its context is done and then gives err.
+// waiting is a source that blocks until its context is done, and then returns err.
 type waiting struct {
 	ctx context.Context
 	err error
@@ -259,7 +260,7 @@ func (w waiting) Read([]byte) (int, error) {
 	return 0, w.err
 }
 
-// The writer of SendFunc is dead once the function has returned.
+// The writer of SendFunc cannot be used after the function has returned.
 func TestSendFuncWriterKept(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
@@ -277,7 +278,7 @@ func TestSendFuncWriterKept(t *testing.T) {
 	}
 }
 
-// A function that ignores the error of Write does not get its message through.
+// A message is not sent when its function ignores the error of Write.
 func TestSendFuncIgnoresError(t *testing.T) {
 	script := greeted("PIPELINING") + `
 		C: MAIL FROM:<a@test.example>

@@ -14,7 +14,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// What a transaction says once it is over.
+// What the methods of a transaction return when it is over.
 func TestTransactionOver(t *testing.T) {
 	begin := func(t *testing.T) (*submission.Session, *submission.Transaction) {
 		s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
@@ -83,7 +83,7 @@ func TestTransactionOver(t *testing.T) {
 	})
 }
 
-// A context that is done before anything happens sends nothing.
+// With a context that is done from the start, nothing is sent.
 func TestSendWithDoneContext(t *testing.T) {
 	s := openSession(t, play(t, "whole", greeted()+stepsOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
@@ -100,14 +100,14 @@ func TestSendWithDoneContext(t *testing.T) {
 	_, err = s.Send(late, memoTo("b@test.example"), strings.NewReader(memo))
 	verdict{stage: submission.StageMail, temporary: true, is: context.DeadlineExceeded}.check(t, nil, err)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the caller's deadline is taken for a time-out of the server: %v", err)
+		t.Errorf("the deadline of the caller is reported as a time-out of the server: %v", err)
 	}
-	// It cost no session.
+	// The session can still be used.
 	mustSend(t, s, memoTo("b@test.example"))
 }
 
-// Up to 64 KiB nothing is sent before the message is known whole; with one octet
-// more it streams.
+// A message of up to 64 KiB is sent only when all of it is known. With one octet more it
+// streams.
 func TestHeldBack(t *testing.T) {
 	for _, over := range []bool{false, true} {
 		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})

@@ -17,8 +17,8 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// Nothing of the message gets through any more. The limit is one for each
-// block; a moment is given to a last word of the server.
+// The server stops reading in the middle of the message. Each block has the limit; after it
+// the client waits a moment for a reply that may tell why.
 func TestWriteStalls(t *testing.T) {
 	for _, w := range ways() {
 		for _, cancelled := range []bool{false, true} {
@@ -55,7 +55,7 @@ func TestWriteStalls(t *testing.T) {
 					mustBeOver(t, s)
 					srv.Close()
 					if n := len(srv.Messages()); n != 0 {
-						t.Errorf("%d messages accepted", n)
+						t.Errorf("the server accepted %d messages", n)
 					}
 				})
 			})
@@ -63,7 +63,7 @@ func TestWriteStalls(t *testing.T) {
 	}
 }
 
-// A long message may take as long as it moves.
+// A long message may take any time, as long as each block is read within its limit.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -99,13 +99,13 @@ func TestSlowReader(t *testing.T) {
 			t.Error(err)
 		}
 		if took := time.Since(start); took < 10*time.Minute {
-			t.Errorf("it took %v: too fast to show anything", took)
+			t.Errorf("it took %v: that is too fast for the test to show anything", took)
 		}
 		s.Close()
 	})
 }
 
-// A reply that drips in has its time as a whole, at every stage.
+// The limit is for a whole reply, at every stage, also when the reply arrives slowly.
 func TestDrippingReply(t *testing.T) {
 	for at, limit := range limitAt {
 		synctest.Test(t, func(t *testing.T) {
@@ -141,8 +141,8 @@ func TestDrippingReply(t *testing.T) {
 			s := openSession(t, client, plainText())
 			start := time.Now()
 			_, err := send(s, memoTo("b@test.example", "c@test.example"))
-			// A pipe is looked at by reading it for a millisecond, before each
-			// flight and before the end of the message.
+			// Before each flight and before the end of the message the client
+			// reads from the pipe for a millisecond, to see whether a reply waits.
 			want := limit + time.Duration(at+1)*time.Millisecond
 			if took := time.Since(start); took != want {
 				t.Errorf("%v took %v, want %v", stageAt[at], took, want)
@@ -156,7 +156,7 @@ func TestDrippingReply(t *testing.T) {
 	}
 }
 
-// The limits of the caller are used, and each where it belongs.
+// The limits of Options.Timeouts are used, each at its step.
 func TestTimeouts(t *testing.T) {
 	for at := atMail; at <= atFinal; at++ {
 		synctest.Test(t, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestTimeouts(t *testing.T) {
 			start := time.Now()
 			_, err := send(s, w.envelope())
 			if err == nil {
-				t.Error("sent")
+				t.Error("success, want a time-out")
 			}
 			want := []time.Duration{11 * time.Second, 11 * time.Second, 11 * time.Second, 12 * time.Second, 14 * time.Second}[at]
 			if took := time.Since(start); took != want {

@@ -19,13 +19,13 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// looked is a scripted connection that can be asked whether something is there,
-// as a socket can: the client asks a RawConn, and gets it from the script.
+// looked is a scripted connection with a RawConn, as a socket has one. With it the client
+// looks whether something is there to read.
 type looked struct {
 	net.Conn
-	quiet int    // a socket on which nothing ever comes
-	first []byte // what a look found
-	err   error
+	quiet int    // a socket on which nothing ever arrives
+	first []byte // what a look has read
+	err   error  // of that read
 }
 
 func withLooks(t testing.TB, nc net.Conn) *looked {
@@ -87,7 +87,7 @@ func (rawLook) Control(func(uintptr)) error { return errors.ErrUnsupported }
 
 func (rawLook) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 
-// earlyWord is what a server says before it has the whole message.
+// earlyWord is a reply that a server sends before it has the whole message.
 type earlyWord struct {
 	text    string
 	verdict verdict
@@ -109,26 +109,26 @@ func earlyWords() []earlyWord {
 	}
 }
 
-// The server replies before the end of the message and does not hang up: the
-// message is not ended, and the session is not used again. A late reply to it
-// has no command to be credited to.
+// The server replies before the end of the message and does not hang up. The client does not
+// send the end, and does not use the session again: a late reply to the message could be
+// taken for the reply to the next command.
 func TestReplyBeforeTheEnd(t *testing.T) {
 	data := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
 	bdat := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nS: 250 ok\nS: 250 ok\n"
 	for name, tc := range map[string]struct {
-		script  string // up to the early reply
+		script  string // before the early reply
 		message string
 	}{
-		"DATA, before the first octet":               {data, memo},
-		"DATA, before the first of 40,000 octets":    {data, long[:40000]},
-		"DATA, in a stream":                          {data + "C* 70000\n", long},
-		"DATA, behind all but the end":               {data + "C* 50000\n", strings.Repeat("x", 50000)},
-		"BDAT, before the first octet":               {bdat, memo},
-		"BDAT, before the first of 40,000 octets":    {bdat, strings.Repeat("x", 40000)},
-		"BDAT, behind all but the end":               {bdat + "C: BDAT 50002 LAST\nC* 50001\n", strings.Repeat("x", 50000)},
-		"BDAT, before the first chunk":               {bdat, long},
-		"BDAT, in a chunk that is not the last":      {bdat + "C: BDAT 100000\nC* 70000\n", long},
-		"BDAT, behind the octets of the first chunk": {bdat + "C: BDAT 100000\nC* 100000\nS: 250 ok\n", long},
+		"DATA, before the first octet":              {data, memo},
+		"DATA, before the first of 40,000 octets":   {data, long[:40000]},
+		"DATA, in a stream":                         {data + "C* 70000\n", long},
+		"DATA, after all but the end":               {data + "C* 50000\n", strings.Repeat("x", 50000)},
+		"BDAT, before the first octet":              {bdat, memo},
+		"BDAT, before the first of 40,000 octets":   {bdat, strings.Repeat("x", 40000)},
+		"BDAT, after all but the end":               {bdat + "C: BDAT 50002 LAST\nC* 50001\n", strings.Repeat("x", 50000)},
+		"BDAT, before the first chunk":              {bdat, long},
+		"BDAT, in a chunk that is not the last":     {bdat + "C: BDAT 100000\nC* 70000\n", long},
+		"BDAT, after the octets of the first chunk": {bdat + "C: BDAT 100000\nC* 100000\nS: 250 ok\n", long},
 	} {
 		for _, early := range earlyWords() {
 			t.Run(name+"/"+early.text, func(t *testing.T) {
@@ -145,8 +145,8 @@ func TestReplyBeforeTheEnd(t *testing.T) {
 					_, err := s.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(tc.message))
 					early.verdict.check(t, nil, err)
 					if inChunk && s.Usable() {
-						// A refusal that came early is the chunk's; the next
-						// reply is noticed in front of the next command.
+						// A refusal that came early is taken for that of the
+						// chunk. The next reply is seen before the next command.
 						_, err = send(s, memoTo("b@test.example"))
 						verdict{stage: submission.StageMail, protocol: true}.check(t, nil, err)
 					}
@@ -164,8 +164,8 @@ func TestReplyBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// Once the last octet is out only a reply tells the outcome, however large the
-// message is and in how many writes it went.
+// Once the last octet is written, only a reply decides the outcome, whatever the size of the
+// message is and however many writes it took.
 func TestBehindTheLastOctet(t *testing.T) {
 	data := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
 	bdat := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nS: 250 ok\nS: 250 ok\n"
@@ -208,7 +208,7 @@ func TestBehindTheLastOctet(t *testing.T) {
 							if v.outcome == submission.Unknown {
 								mustBeOver(t, s)
 							} else if v.sent {
-								// What else came is noticed by the next message.
+								// The next message meets what came after the reply.
 								_, err := send(s, memoTo("b@test.example"))
 								wantError[*submission.SendError](t, err)
 							}
@@ -221,7 +221,7 @@ func TestBehindTheLastOctet(t *testing.T) {
 	}
 }
 
-// lookedRecorder keeps SyscallConn in sight through a recorder.
+// lookedRecorder is a recorder that also has SyscallConn.
 type lookedRecorder struct {
 	*recorder
 	l *looked
@@ -239,8 +239,8 @@ func TestHangUpBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// A reply too many is noticed in front of the next command also when it comes
-// in a segment of its own, at whatever step.
+// A reply too many is seen before the next command, at every step, also when it arrives in
+// its own segment.
 func TestExtraReplyInItsOwnSegment(t *testing.T) {
 	for _, w := range ways() {
 		for at := atMail; at <= atData; at++ {
@@ -267,8 +267,8 @@ func TestExtraReplyInItsOwnSegment(t *testing.T) {
 	}
 }
 
-// What the server says between two messages is never taken for the answer to
-// the next command.
+// What the server sends between two messages is never taken for the reply to the next
+// command.
 func TestUnaskedBetweenMessages(t *testing.T) {
 	for _, tc := range []struct {
 		text    string
@@ -302,7 +302,7 @@ func TestUnaskedBetweenMessages(t *testing.T) {
 					if name == "Send" || name == "Begin" {
 						tc.verdict.check(t, nil, err)
 					} else if err == nil {
-						t.Error("no error")
+						t.Error("success, want an error")
 					}
 					mustBeOver(t, s)
 				})

@@ -23,7 +23,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// authority is a CA of a test's own.
+// authority is a CA.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -45,8 +45,8 @@ func (a *authority) pool() *x509.CertPool {
 	return p
 }
 
-// issue makes a certificate, which signs itself if it is the authority's own or
-// there is no authority.
+// issue makes a certificate of the authority. For its own certificate, and if a is nil, the
+// certificate is self-signed.
 func (a *authority) issue(t testing.TB, template *x509.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -75,7 +75,7 @@ func (a *authority) issue(t testing.TB, template *x509.Certificate) tls.Certific
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// forNames is a template for a server with these names.
+// forNames is a template for the certificate of a server with these names.
 func forNames(names ...string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "the subject"},
@@ -85,6 +85,7 @@ func forNames(names ...string) *x509.Certificate {
 	}
 }
 
+// forIPs is the same for a server with these addresses.
 func forIPs(ips ...string) *x509.Certificate {
 	c := forNames()
 	for _, ip := range ips {
@@ -93,14 +94,16 @@ func forIPs(ips ...string) *x509.Certificate {
 	return c
 }
 
+// changed returns c after a change.
 func changed(c *x509.Certificate, change func(*x509.Certificate)) *x509.Certificate {
 	change(c)
 	return c
 }
 
+// pin is the value for Options.PinnedKeys.
 func pin(c tls.Certificate) [32]byte { return sha256.Sum256(c.Leaf.RawSubjectPublicKeyInfo) }
 
-// peer is a small SMTP server over a TLS configuration of the test's own.
+// peer is a small SMTP server with the TLS configuration of a test.
 type peer struct {
 	cfg      *tls.Config
 	implicit bool
@@ -131,19 +134,19 @@ func (p *peer) serve(raw net.Conn) {
 	io.Copy(io.Discard, raw)
 }
 
-// dialer dials the peer, whatever it is asked for, and keeps what the client
-// writes in *last.
-func (p *peer) dialer(last **tap) submission.Dialer {
+// dialer dials the peer, whatever the address is. The last connection is in *last.
+func (p *peer) dialer(last **recorder) submission.Dialer {
 	return dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		nc, err := new(net.Dialer).DialContext(ctx, network, p.addr)
 		if err != nil {
 			return nil, err
 		}
-		*last = &tap{Conn: nc}
+		*last = record(nc)
 		return *last, nil
 	})
 }
 
+// Which certificates are accepted, and what the error says about the others.
 func TestCertificates(t *testing.T) {
 	ca, other := newAuthority(t, "the issuer"), newAuthority(t, "another issuer")
 	var none *authority
@@ -153,7 +156,7 @@ func TestCertificates(t *testing.T) {
 		name      = "wrong name"
 		invalid   = "invalid"
 		wrongPin  = "wrong pin"
-		forbidden = "the caller's check"
+		forbidden = "the check of the caller"
 	)
 	hints := map[string][]string{
 		unknown:  {"RootCAs", "PinnedKeys"},
@@ -165,7 +168,7 @@ func TestCertificates(t *testing.T) {
 	self := none.issue(t, changed(forNames("other.example"), func(c *x509.Certificate) {
 		c.NotAfter = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 	}))
-	errCaller := errors.New("not to the caller's liking")
+	errCaller := errors.New("refused by the caller")
 	tests := []struct {
 		name    string
 		host    string // "" is testHost
@@ -236,12 +239,12 @@ func TestCertificates(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
 				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{Certificates: []tls.Certificate{tt.cert}})
-				var wire *tap
+				var wire *recorder
 				done := 0
 				o := plainText(withTLS(mode), withAuth(testPassword))
 				o.Dialer = p.dialer(&wire)
 				o.TLSConfig = &tls.Config{RootCAs: ca.pool()}
-				o.InsecureAuth = true // what keeps the password home must be the certificate
+				o.InsecureAuth = true // so only the certificate can keep the password from being sent
 				o.Trace = &submission.Trace{TLSDone: func(tls.ConnectionState) { done++ }}
 				if tt.options != nil {
 					tt.options(o)
@@ -273,7 +276,7 @@ func TestCertificates(t *testing.T) {
 				wantOnlyTLS(t, wire.written())
 				e := wantError[*submission.TLSError](t, err)
 				if e.Temporary() {
-					t.Errorf("temporary: %v", err)
+					t.Errorf("Temporary is true: %v", err)
 				}
 				var (
 					authority x509.UnknownAuthorityError
@@ -285,7 +288,7 @@ func TestCertificates(t *testing.T) {
 					forbidden: errors.Is(err, errCaller), wrongPin: strings.Contains(err.Error(), fmt.Sprintf("%x", pin(tt.cert))),
 				}
 				if !kinds[tt.want] {
-					t.Errorf("not told as %s: %v", tt.want, err)
+					t.Errorf("the error does not say %s: %v", tt.want, err)
 				}
 				says := append([]string{e.Host}, hints[tt.want]...)
 				if tt.want == unknown || tt.want == name || tt.want == invalid {
@@ -293,7 +296,7 @@ func TestCertificates(t *testing.T) {
 				}
 				for _, want := range says {
 					if !strings.Contains(err.Error(), want) {
-						t.Errorf("%q is not said: %v", want, err)
+						t.Errorf("the error does not say %q: %v", want, err)
 					}
 				}
 				if host := strings.Trim(host, "[]"); !strings.EqualFold(e.Host, host) {
@@ -309,15 +312,14 @@ func withChain(c tls.Certificate, ca *authority) tls.Certificate {
 	return c
 }
 
-// TestCertificateTextIsEscaped has a certificate whose names would act on a
-// terminal.
+// A certificate with names that would do something to a terminal.
 func TestCertificateTextIsEscaped(t *testing.T) {
 	var none *authority
 	cert := none.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
 		c.Subject.CommonName = "evil\x1b[2J\r\n\u202esubject"
 	}))
 	p := newPeer(t, true, &tls.Config{Certificates: []tls.Certificate{cert}})
-	var wire *tap
+	var wire *recorder
 	c, err := submission.New(testHost, &submission.Options{TLS: submission.TLSImplicit, Dialer: p.dialer(&wire)})
 	if err != nil {
 		t.Fatal(err)
@@ -332,6 +334,7 @@ func TestCertificateTextIsEscaped(t *testing.T) {
 	}
 }
 
+// The server name in the handshake is the host in the address of New.
 func TestServerNameIsTheHostNamed(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	tests := []struct{ addr, sni string }{
@@ -355,7 +358,7 @@ func TestServerNameIsTheHostNamed(t *testing.T) {
 						sni <- h.ServerName
 						return nil, nil
 					}})
-				var wire *tap
+				var wire *recorder
 				c, err := submission.New(tt.addr, &submission.Options{
 					TLS: mode, Dialer: p.dialer(&wire), TLSConfig: &tls.Config{RootCAs: ca.pool()}})
 				if err != nil {
@@ -373,6 +376,7 @@ func TestServerNameIsTheHostNamed(t *testing.T) {
 	}
 }
 
+// TLS 1.2 is the minimum, and TLSConfig may change the versions.
 func TestVersions(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	cert := ca.issue(t, forNames(testHost))
@@ -393,7 +397,7 @@ func TestVersions(t *testing.T) {
 			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
 				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
 					Certificates: []tls.Certificate{cert}, MinVersion: tt.server, MaxVersion: tt.server})
-				var wire *tap
+				var wire *recorder
 				client := tt.client.Clone()
 				client.RootCAs = ca.pool()
 				c, err := submission.New(testHost, &submission.Options{TLS: mode, Dialer: p.dialer(&wire), TLSConfig: client})
@@ -414,15 +418,15 @@ func TestVersions(t *testing.T) {
 					return
 				}
 				if e := wantError[*submission.TLSError](t, err); e.Temporary() {
-					t.Errorf("temporary: %v", err)
+					t.Errorf("Temporary is true: %v", err)
 				}
 			})
 		})
 	}
 }
 
-// TestClientCertificate has a server that wants a certificate of the client. In
-// TLS 1.3 it says so only after the client's side of the handshake has ended.
+// A server that wants a client certificate. In TLS 1.3 it refuses only after the client's part
+// of the handshake has ended.
 func TestClientCertificate(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	server := ca.issue(t, forNames(testHost))
@@ -442,7 +446,7 @@ func TestClientCertificate(t *testing.T) {
 							seen <- st.PeerCertificates[0].Subject.CommonName
 							return nil
 						}})
-					var wire *tap
+					var wire *recorder
 					cfg := &tls.Config{RootCAs: ca.pool()}
 					if given {
 						cfg.Certificates = []tls.Certificate{client}
@@ -464,7 +468,7 @@ func TestClientCertificate(t *testing.T) {
 						return
 					}
 					if e := wantError[*submission.TLSError](t, err); e.Temporary() {
-						t.Errorf("temporary: %v", err)
+						t.Errorf("Temporary is true: %v", err)
 					}
 				})
 			})
@@ -472,6 +476,7 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
+// The sessions of a Client resume TLS sessions.
 func TestResumption(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	cert := ca.issue(t, forNames(testHost))
@@ -486,7 +491,7 @@ func TestResumption(t *testing.T) {
 			t.Run(tls.VersionName(version)+", "+name, func(t *testing.T) {
 				bothWays(t, func(t *testing.T, mode submission.TLSMode) {
 					p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: version})
-					var wire *tap
+					var wire *recorder
 					o := &submission.Options{TLS: mode, Dialer: p.dialer(&wire), Auth: testPassword}
 					options(o)
 					c, err := submission.New(testHost, o)
@@ -505,7 +510,7 @@ func TestResumption(t *testing.T) {
 						s.Close()
 					}
 					if own, ok := o.TLSConfig, name == "own cache"; ok && own.ClientSessionCache.(*countingCache).puts == 0 {
-						t.Error("the caller's cache was not used")
+						t.Error("the cache in TLSConfig was not used")
 					}
 				})
 			})
@@ -513,7 +518,7 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// countingCache is a session cache of the caller's.
+// countingCache is a session cache that counts.
 type countingCache struct {
 	mu   sync.Mutex
 	last *tls.ClientSessionState
@@ -532,7 +537,7 @@ func (c *countingCache) Put(_ string, s *tls.ClientSessionState) {
 	c.last, c.puts = s, c.puts+1
 }
 
-// TestTLSConfigStaysTheCallers has New change nothing in what it was given.
+// New does not change Options.TLSConfig.
 func TestTLSConfigStaysTheCallers(t *testing.T) {
 	cfg := new(tls.Config)
 	pins := [][32]byte{{1}}
@@ -542,12 +547,11 @@ func TestTLSConfigStaysTheCallers(t *testing.T) {
 	}
 	defer c.Close()
 	if cfg.ServerName != "" || cfg.MinVersion != 0 || cfg.ClientSessionCache != nil || cfg.InsecureSkipVerify || cfg.VerifyConnection != nil {
-		t.Error("the caller's configuration was changed")
+		t.Error("New changed Options.TLSConfig")
 	}
 }
 
-// TestTLSClientAndPins has a stack that verifies nothing, and a server whose key
-// is none of the pinned.
+// Another TLS stack that verifies nothing. The pinned keys are still checked.
 func TestTLSClientAndPins(t *testing.T) {
 	srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS})
 	for _, tt := range []struct {
@@ -572,7 +576,7 @@ func TestTLSClientAndPins(t *testing.T) {
 	}
 }
 
-// The cipher suites of TLSConfig are those of the handshake.
+// The handshake uses the cipher suites in TLSConfig.
 func TestCipherSuites(t *testing.T) {
 	const one, other = tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
 	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
@@ -599,7 +603,7 @@ func TestCipherSuites(t *testing.T) {
 				}
 				defer s.Close()
 				if st, _ := s.TLS(); st.CipherSuite != one {
-					t.Errorf("suite %s", tls.CipherSuiteName(st.CipherSuite))
+					t.Errorf("the suite is %s", tls.CipherSuiteName(st.CipherSuite))
 				}
 			})
 		}

@@ -8,15 +8,15 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// rcptMix is one send to recipients that the server answers with codes, in one
-// of the ways a transaction can be run. The script and the verdict are worked
-// out here from the rules, not from the code.
+// rcptMix is a message to recipients whom the server answers with codes, and one of the
+// ways in which a transaction can run. Its script and its verdict follow from the rules of
+// the protocol, not from the code of the client.
 type rcptMix struct {
 	codes     []int
 	partial   bool
 	pipelined bool
 	chunked   bool
-	lone      bool // DATA gets a 354 although nobody was accepted
+	lone      bool // the reply to DATA is 354 although nobody was accepted
 }
 
 func (m rcptMix) String() string {
@@ -43,13 +43,13 @@ func (m rcptMix) accepted() (n int) {
 	return n
 }
 
-// delivers says whether the message goes out.
+// delivers reports whether the message goes out.
 func (m rcptMix) delivers() bool {
 	return m.accepted() == len(m.codes) || m.partial && m.accepted() > 0
 }
 
-// asked is how many recipients are asked for: in lockstep no more are once one was
-// refused that stops the message.
+// asked is how many recipients are sent to the server. In lockstep, none follows a refusal
+// that stops the message.
 func (m rcptMix) asked() int {
 	for i, code := range m.codes {
 		if !m.pipelined && !m.partial && code >= 300 {
@@ -59,8 +59,8 @@ func (m rcptMix) asked() int {
 	return len(m.codes)
 }
 
-// flights are the commands in front of the message and their replies, separated
-// into what is sent before replies are read.
+// flights are the commands before the message and their replies. Each flight is sent
+// before its replies are read.
 func (m rcptMix) flights() (flights [][2][]string, dirty bool) {
 	commands := []string{"MAIL FROM:<a@test.example>"}
 	replies := []string{"250 sender ok"}
@@ -95,8 +95,8 @@ func (m rcptMix) flights() (flights [][2][]string, dirty bool) {
 	return flights, dirty && !m.delivers() && !(withData && m.lone)
 }
 
-// script is the whole session: the mix, and a good message behind it which
-// shows in what state the session was left.
+// script is the whole session: the message, and after it one that succeeds, which shows in
+// what state the session was left.
 func (m rcptMix) script() string {
 	var b strings.Builder
 	b.WriteString(greeted(m.keywords()...))
@@ -142,7 +142,7 @@ func (m rcptMix) script() string {
 	return b.String()
 }
 
-// verdict is what the send must come to.
+// verdict is what the message must come to.
 func (m rcptMix) verdict() verdict {
 	v := verdict{sent: m.accepted() == len(m.codes), stage: submission.StageRcpt, codes: make([]int, len(m.codes))}
 	copy(v.codes, m.codes[:m.asked()])
@@ -202,13 +202,13 @@ func (m rcptMix) run(t *testing.T, delivery string) {
 	mustSend(t, s, memoTo("b@test.example"))
 }
 
-// checkCauses wants an *AddressError for each refused recipient, in order.
+// checkCauses checks that there is an *AddressError for each refused recipient, in order.
 func (m rcptMix) checkCauses(t *testing.T, err error) {
 	t.Helper()
 	var got, want []string
 	for _, e := range addressErrors(err) {
 		if e.Reply == nil {
-			t.Fatalf("no reply: %v", e)
+			t.Fatalf("an AddressError without a reply: %v", e)
 		}
 		got = append(got, fmt.Sprintf("%s %d %v", e.Addr, e.Reply.Code, e.Temporary()))
 	}
@@ -218,11 +218,11 @@ func (m rcptMix) checkCauses(t *testing.T, err error) {
 		}
 	}
 	if g, w := strings.Join(got, "; "), strings.Join(want, "; "); g != w {
-		t.Errorf("causes are %s, want %s", g, w)
+		t.Errorf("the address errors are %s, want %s", g, w)
 	}
 }
 
-// rcptMixes are the combinations of codes and places.
+// rcptMixes are every code in every place of the list, each in every way.
 func rcptMixes() []rcptMix {
 	var codes [][]int
 	for _, c := range []int{250, 251, 252, 254, 450, 452, 501, 550, 551, 552, 553, 554} {
@@ -243,8 +243,8 @@ func rcptMixes() []rcptMix {
 	return list
 }
 
-// TestRecipientMix goes through the codes a server may answer RCPT with, in
-// every place of the list and every way to run a transaction.
+// Every code with which a server may answer RCPT, in every place of the list and in every
+// way to run a transaction.
 func TestRecipientMix(t *testing.T) {
 	eachDelivery(t, func(t *testing.T, delivery string) {
 		for _, m := range rcptMixes() {
@@ -253,8 +253,8 @@ func TestRecipientMix(t *testing.T) {
 	})
 }
 
-// The classes of replies to RCPT that the mixes leave out, and what a report of
-// success consists of: each recipient with its reply, beside a nil error.
+// More codes of each class, one recipient each. A success reports the recipient with its
+// reply, and no error.
 func TestRecipientCodes(t *testing.T) {
 	statuses := map[int]submission.RecipientStatus{
 		200: submission.RecipientSent, 250: submission.RecipientSent, 251: submission.RecipientSent, 252: submission.RecipientSent, 259: submission.RecipientSent,
@@ -289,8 +289,8 @@ func TestRecipientCodes(t *testing.T) {
 	}
 }
 
-// Temporary of recipients mixed: all of them must be for all-or-nothing, one is
-// enough for a partial envelope.
+// When several recipients were refused, an all-or-nothing message is worth another try if
+// all of them are, a partial one if one of them is.
 func TestTemporaryMixed(t *testing.T) {
 	for _, tc := range []struct {
 		codes        []int
@@ -314,7 +314,7 @@ func TestTemporaryMixed(t *testing.T) {
 			}
 			m := rcptMix{codes: tc.codes, partial: partial, pipelined: true, chunked: true}
 			if v := m.verdict(); v.temporary != want {
-				t.Errorf("%v: the verdict of the test itself is %v", m, v.temporary)
+				t.Errorf("%v: rcptMix itself says Temporary is %v, want %v", m, v.temporary, want)
 			}
 			m.run(t, "whole")
 		}

@@ -12,7 +12,8 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// The table of faults by stage: drop, stall, garbage, extra, 421.
+// Each fault at each step of a transaction: lost connection, silence, garbage, a reply too
+// many, 421.
 func TestFaults(t *testing.T) {
 	eachDelivery(t, func(t *testing.T, delivery string) {
 		for _, w := range ways() {
@@ -22,7 +23,7 @@ func TestFaults(t *testing.T) {
 				}
 				for _, f := range faults() {
 					if delivery == "bytes" && f.kind == extraKind {
-						continue // nobody can know that there is more
+						continue // in a segment of its own, the reply too many cannot be seen in time
 					}
 					t.Run(fmt.Sprintf("%v/%v %d/%s", w, stageAt[at], at, f.name), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) { f.run(t, w, at, delivery) })
@@ -33,7 +34,7 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-// The table of refusals by stage; those of RCPT are TestRecipientMix.
+// Each refusal at each step of a transaction, except RCPT, for which see TestRecipientMix.
 func TestRefusals(t *testing.T) {
 	eachDelivery(t, func(t *testing.T, delivery string) {
 		for _, w := range ways() {
@@ -59,7 +60,7 @@ func refuse(t *testing.T, w way, at int, reply, delivery string) {
 	if _, last := w.flightOf(at); at == atMail {
 		script += strings.Repeat("S: 503 5.5.1 MAIL first\n", last-at)
 	}
-	// A refused MAIL began nothing. A refused chunk ends the session.
+	// After a refused MAIL there is nothing to reset. A refused chunk ends the session.
 	again := w.again(at != atMail)
 	if over := at == atFinal && w.chunked; over {
 		again = "eof"
@@ -70,7 +71,7 @@ func refuse(t *testing.T, w way, at int, reply, delivery string) {
 		status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
 	var sender *submission.SenderError
 	if errors.As(err, &sender) != (at == atMail) {
-		t.Errorf("SenderError found: %v: %v", sender != nil, err)
+		t.Errorf("the error wraps a SenderError: %v, want %v: %v", sender != nil, at == atMail, err)
 	}
 	if again == "eof" {
 		mustBeOver(t, s)
@@ -80,14 +81,14 @@ func refuse(t *testing.T, w way, at int, reply, delivery string) {
 	s.Close()
 }
 
-// When the session is lost, what was refused before stays refused.
+// When the session is lost, a recipient that was refused before stays refused.
 func TestRefusalsKeptWhenLost(t *testing.T) {
 	for _, pipelined := range []bool{false, true} {
 		for _, tc := range []struct {
 			name      string
 			end       string
 			took      time.Duration
-			temporary bool // of what came after the refusal
+			temporary bool // of what follows the refusal
 		}{
 			{"hang-up", "close", 0, true},
 			{"421", "S: 421 4.7.0 enough", 0, true},
@@ -99,7 +100,7 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/pipelined %v/%d/partial %v", tc.name, pipelined, code, partial), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
 							if !pipelined && !partial {
-								return // nothing is asked after the refusal
+								return // nothing is sent after the refusal
 							}
 							w := way{pipelined: pipelined, partial: partial}
 							script := w.until(atRcpt1) + fmt.Sprintf("S: %d no\n", code)
@@ -115,7 +116,7 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 							v := verdict{stage: submission.StageRcpt, code: code, protocol: tc.name == "rubbish",
 								temporary: tc.temporary && code == 450, status: []submission.RecipientStatus{submission.RecipientInvalid, submission.RecipientUnsent}}
 							if partial {
-								// What stopped the message is the loss.
+								// The loss stopped the message, not the refusal.
 								v.temporary = tc.temporary || code == 450
 								if v.code = 0; tc.name == "421" {
 									v.code = 421
@@ -126,7 +127,7 @@ func TestRefusalsKeptWhenLost(t *testing.T) {
 							}
 							v.check(t, res, err)
 							if list := addressErrors(err); len(list) != 1 || list[0].Reply.Code != code || list[0].Temporary() != (code == 450) {
-								t.Errorf("causes: %v", list)
+								t.Errorf("the address errors are %v, want one with %d", list, code)
 							}
 							mustBeOver(t, s)
 						})
@@ -164,8 +165,8 @@ func cutsShort(stage submission.Stage) []cutShort {
 	}
 }
 
-// The server hangs up within the message, mute or with a last word, which is
-// read.
+// The server hangs up in the middle of the message. If it says why before that, its reply
+// is read.
 func TestHangUpWithinMessage(t *testing.T) {
 	for _, w := range ways() {
 		for _, c := range cutsShort(submission.StageMessage) {
@@ -185,7 +186,7 @@ func TestHangUpWithinMessage(t *testing.T) {
 					c.verdict.check(t, res, err)
 					mustBeOver(t, s)
 					if n := endMarks(nc.written()); n != 0 {
-						t.Errorf("%d ends of the message were sent", n)
+						t.Errorf("the end of the message was sent %d times", n)
 					}
 				})
 			})
@@ -193,8 +194,8 @@ func TestHangUpWithinMessage(t *testing.T) {
 	}
 }
 
-// firstChunk is the script of a transaction up to the reply to its first chunk of
-// 100 octets.
+// firstChunk is the script of a transaction whose first chunk of 100 octets is answered
+// next.
 const firstChunk = `
 	C: MAIL FROM:<a@test.example>
 	C: RCPT TO:<b@test.example>
@@ -206,18 +207,18 @@ const firstChunk = `
 	C* 100
 `
 
-// The table's row of a chunk that is not the last one, with another of its kind
-// behind it, and with the last one.
+// Each fault and each refusal at a chunk that is not the last one. The next chunk is like
+// it, or is the last one.
 func TestChunkFaults(t *testing.T) {
 	w := way{pipelined: true, chunked: true}
 	chunks := plainText(func(o *submission.Options) { o.ChunkSize = 100 })
-	for behind, text := range map[string]string{"chunk": strings.Repeat(memo, 20), "last chunk": strings.Repeat(memo, 5)} {
+	for next, text := range map[string]string{"chunk": strings.Repeat(memo, 20), "last chunk": strings.Repeat(memo, 5)} {
 		eachDelivery(t, func(t *testing.T, delivery string) {
 			for _, f := range faults() {
 				if delivery == "bytes" && f.kind == extraKind {
 					continue
 				}
-				t.Run(f.name+" in front of a "+behind, func(t *testing.T) {
+				t.Run(f.name+" before a "+next, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						end := f.script
 						switch f.kind {
@@ -248,13 +249,13 @@ func TestChunkFaults(t *testing.T) {
 						v.check(t, res, err)
 						mustBeOver(t, s)
 						if n := endMarks(nc.written()); n != 0 {
-							t.Errorf("%d ends of the message were sent", n)
+							t.Errorf("the end of the message was sent %d times", n)
 						}
 					})
 				})
 			}
 			for _, code := range []int{450, 452, 500, 503, 552, 554} {
-				t.Run(fmt.Sprintf("%d in front of a %s", code, behind), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%d before a %s", code, next), func(t *testing.T) {
 					s := openSession(t, play(t, delivery, w.greeting()+firstChunk+fmt.Sprintf("S: %d no\neof", code)), chunks)
 					res, err := s.Send(context.Background(), w.envelope(), strings.NewReader(text))
 					verdict{stage: submission.StageMessage, code: code, temporary: code < 500,
@@ -266,7 +267,8 @@ func TestChunkFaults(t *testing.T) {
 	}
 }
 
-// A refusal with more behind it stands, but the session is not used again.
+// A refusal with another reply after it is still the verdict, but the session is not used
+// again.
 func TestExtraBehindRefusal(t *testing.T) {
 	for name, tc := range map[string]struct {
 		script string
@@ -292,8 +294,8 @@ func TestExtraBehindRefusal(t *testing.T) {
 	}
 }
 
-// The table's row of RSET, in front of the next message: it cannot change what
-// came before, and its failure costs the session.
+// Each fault at the RSET that precedes the next message: it ends the session, and changes
+// nothing in the verdict on the message before.
 func TestResetFaults(t *testing.T) {
 	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
 	left := flight + "S: 250 ok\nS: 451 later\nS: 554 nobody\nC: RSET\n" + flight

@@ -79,7 +79,9 @@ func TestAddressRefused(t *testing.T) {
 func TestManyGoroutines(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 	defer srv.Close()
-	c, err := submission.New(srv.Addr(), plainText())
+	o := plainText()
+	o.Pool = submission.PoolOptions{MaxIdle: 10, MaxMessages: 1000} // no session is closed before the end
+	c, err := submission.New(srv.Addr(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

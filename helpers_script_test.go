@@ -477,3 +477,18 @@ func record(nc net.Conn) *recorder { return &recorder{Conn: nc} }
 func endMarks(out []byte) int {
 	return bytes.Count(out, []byte("\r\n.\r\n")) + bytes.Count(out, []byte(" LAST\r\n"))
 }
+
+// carriers are the ways in which a message travels, and what the server offers for each.
+var carriers = map[string][]string{
+	"DATA in lockstep": {},
+	"DATA":             {"PIPELINING"},
+	"BDAT":             {"PIPELINING", "CHUNKING"},
+}
+
+// heldBack is the longest message that a transaction holds back: 64 KiB.
+var heldBack = strings.Repeat(strings.Repeat("x", 62)+"\r\n", 1<<10)
+
+// readFunc is a function that is a source.
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }

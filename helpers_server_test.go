@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -425,4 +426,121 @@ func bothWays(t *testing.T, f func(t *testing.T, mode submission.TLSMode)) {
 	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
 		t.Run(mode.String(), func(t *testing.T) { f(t, mode) })
 	}
+}
+
+// observed is a Client of a fake server, over pipes, and what it does with them.
+type observed struct {
+	*submission.Client
+	srv   *smtptest.Server
+	start time.Time
+
+	mu    sync.Mutex
+	conns []*observedConn
+}
+
+func (o *observed) dial() net.Conn {
+	nc := &observedConn{recorder: record(o.srv.Pipe()), o: o}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.conns = append(o.conns, nc)
+	return nc
+}
+
+// dials is how many connections the Client has opened.
+func (o *observed) dials() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.conns)
+}
+
+// written is what the Client has written to its last connection.
+func (o *observed) written() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.conns) == 0 {
+		return ""
+	}
+	return string(o.conns[len(o.conns)-1].written())
+}
+
+// send sends memo.
+func (o *observed) send() (*submission.Result, error) {
+	return o.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(memo))
+}
+
+// begin starts a transaction that is to succeed.
+func (o *observed) begin(t *testing.T) *submission.Transaction {
+	t.Helper()
+	tx, err := o.Begin(context.Background(), memoTo("b@test.example"))
+	if err != nil {
+		t.Fatalf("Begin: %v", err)
+	}
+	return tx
+}
+
+// want checks how many connections the Client has opened, and how many messages the
+// server has accepted.
+func (o *observed) want(t *testing.T, dials, messages int) {
+	t.Helper()
+	if d, m := o.dials(), len(o.srv.Messages()); d != dials || m != messages {
+		t.Errorf("%d connections and %d messages, want %d and %d", d, m, dials, messages)
+	}
+}
+
+// observedConn is a connection that knows when it was closed.
+type observedConn struct {
+	*recorder
+	o        *observed
+	closed   bool
+	closedAt time.Duration // since the start of the test
+}
+
+func (c *observedConn) Close() error {
+	c.o.mu.Lock()
+	defer c.o.mu.Unlock()
+	if !c.closed {
+		c.closed, c.closedAt = true, time.Since(c.o.start)
+	}
+	return c.recorder.Close()
+}
+
+// observe returns a Client of a server with config. Both are closed with the test.
+func observe(t *testing.T, config smtptest.Config, set ...func(*submission.Options)) *observed {
+	t.Helper()
+	config.TLS = smtptest.NoTLS
+	o := &observed{srv: serve(t, &config), start: time.Now()}
+	options := plainText(set...)
+	if options.Dialer == nil {
+		options.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return o.dial(), nil })
+	}
+	c, err := submission.New(testHost, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	o.Client = c
+	return o
+}
+
+// oneSession lets the Client open one session at a time.
+func oneSession(o *submission.Options) { o.Pool.MaxSessions = 1 }
+
+// endAfterFirst is a hook: the server hangs up after the first message, which it accepts.
+func endAfterFirst(c smtptest.Command) *smtptest.Answer {
+	if c.Session == 1 && c.Verb == "MESSAGE" {
+		return &smtptest.Answer{Reply: "250 taken", Close: true}
+	}
+	return nil
+}
+
+// async starts f. The channel gets its error.
+func async(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// promise tests one promise, in a bubble of testing/synctest.
+func promise(t *testing.T, text string, f func(t *testing.T)) {
+	t.Run(text, func(t *testing.T) { synctest.Test(t, f) })
 }

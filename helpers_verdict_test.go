@@ -9,11 +9,13 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
@@ -487,5 +489,32 @@ func TestOnlyTLSIsSeen(t *testing.T) {
 		if len(inClear(bad)) == 0 {
 			t.Errorf("%q passes", bad)
 		}
+	}
+}
+
+func mustWrite(t *testing.T, tx *submission.Transaction, text string) {
+	t.Helper()
+	if n, err := io.WriteString(tx, text); n != len(text) || err != nil {
+		t.Fatalf("Write returns %d, %v", n, err)
+	}
+}
+
+func mustCommit(t *testing.T, tx *submission.Transaction) *submission.Result {
+	t.Helper()
+	res, err := tx.Commit()
+	if err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	return res
+}
+
+// wantRunning checks that what async has started has not returned.
+func wantRunning(t *testing.T, what string, done <-chan error) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case err := <-done:
+		t.Fatalf("%s did not wait: %v", what, err)
+	default:
 	}
 }

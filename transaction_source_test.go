@@ -48,13 +48,6 @@ type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
-// carriers are the ways in which a message travels, and what the server offers for each.
-var carriers = map[string][]string{
-	"DATA in lockstep": {},
-	"DATA":             {"PIPELINING"},
-	"BDAT":             {"PIPELINING", "CHUNKING"},
-}
-
 // However a message source fails, the server never gets the end of the message, and the
 // session is closed.
 func TestSourceFails(t *testing.T) {

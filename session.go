@@ -101,7 +101,7 @@ func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error)
 
 // begin is Begin, but the transaction that it refuses is one that is over.
 func (s *Session) begin(ctx context.Context, env *Envelope) *Transaction {
-	t := newTransaction(ctx, s.cfg, env)
+	t := newTransaction(ctx, s.cfg, env, nil)
 	if t.err != nil {
 		return t
 	}

@@ -18,6 +18,7 @@ type Transaction struct {
 	ctx     context.Context // of the one call that the transaction is
 	cfg     *config
 	lender  lender   // where sessions come from, nil when there is one from the start
+	entered bool     // the transaction is a call of the lender
 	s       *Session // nil while there is none
 	*memory          // nil when the transaction is over
 	state   txState
@@ -55,8 +56,8 @@ func newMemory() any {
 
 // newTransaction checks the envelope as far as that is possible without a server.
 // A transaction that it refuses is over.
-func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transaction {
-	t := &Transaction{ctx: ctx, cfg: cfg, memory: cfg.memory.Get().(*memory)}
+func newTransaction(ctx context.Context, cfg *config, env *Envelope, from lender) *Transaction {
+	t := &Transaction{ctx: ctx, cfg: cfg, lender: from, memory: cfg.memory.Get().(*memory)}
 	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
 	err := t.plan.write(env, cfg.From, t.memory)
 	t.attempt = attempt{plan: &t.plan}
@@ -77,10 +78,10 @@ func (t *Transaction) Write(p []byte) (int, error) {
 		if n = t.spool.Add(p); !t.spool.Full() {
 			return n, nil
 		}
-		t.advance(txStreaming)
+		t.guard(func() { t.advance(txStreaming) })
 	}
 	if t.state == txStreaming {
-		n += t.attempt.Write(p[n:])
+		t.guard(func() { n += t.attempt.Write(p[n:]) })
 		if !t.attempt.OK() {
 			t.finish()
 		}
@@ -168,9 +169,9 @@ func (t *Transaction) Prepare() error {
 	switch t.state {
 	case txHolding:
 		t.spool.SetWhole(true)
-		t.advance(txPrepared)
+		t.guard(func() { t.advance(txPrepared) })
 	case txStreaming:
-		if t.attempt.Prepare(&t.spool); t.attempt.OK() {
+		if t.guard(func() { t.attempt.Prepare(&t.spool) }); t.attempt.OK() {
 			t.state = txPrepared
 		} else {
 			t.finish()
@@ -193,13 +194,28 @@ func (t *Transaction) Commit() (*Result, error) {
 	switch t.state {
 	case txHolding:
 		t.spool.SetWhole(true)
-		t.advance(txOver)
+		t.guard(func() { t.advance(txOver) })
 	case txStreaming, txPrepared:
-		t.attempt.Commit(&t.spool)
+		t.guard(func() { t.attempt.Commit(&t.spool) })
 		t.finish()
 	}
 	return t.result, t.err
 }
+
+// guard runs f. When code of the caller's panics in it, a hook for instance, the
+// transaction ends with what is true of it then.
+func (t *Transaction) guard(f func()) {
+	done := false
+	defer func() {
+		if !done && t.state != txOver {
+			t.withhold(errPanicked)
+		}
+	}()
+	f()
+	done = true
+}
+
+var errPanicked = errors.New("a hook or the message source panicked")
 
 // Abort gives the transaction up. Once octets of the message were sent only
 // closing the connection withholds it; before that the session stays usable.
@@ -218,7 +234,7 @@ func (t *Transaction) Abort() error {
 // cut ends a transaction that its source left by a panic.
 func (t *Transaction) cut() {
 	if t.state != txOver {
-		t.sourceFailed(errors.New("the message source panicked"))
+		t.withhold(errPanicked)
 	}
 }
 
@@ -244,15 +260,17 @@ var errOver = errors.New(prefix + StageMessage.String() + ": the transaction is 
 
 // withhold ends a message that will not come whole. Its session is closed, so
 // that the server forgets what it has.
-func (t *Transaction) withhold(why error) error {
+func (t *Transaction) withhold(why error) (err error) {
 	t.attempt.cause = why
-	if t.s == nil {
-		t.attempt.Stop = transfer.Withheld
-	} else {
+	t.attempt.Stop = transfer.Withheld
+	defer func() { // also when a hook panics
+		t.finish()
+		err = t.err
+	}()
+	if t.s != nil {
 		t.attempt.GiveUp(t.s.link, transfer.Withheld)
 	}
-	t.finish()
-	return t.err
+	return nil
 }
 
 // refuse ends a transaction that asks for what cannot be had; nothing was sent.
@@ -269,7 +287,17 @@ func (t *Transaction) finish() {
 	if t.result, failed = judge(&t.plan, &t.attempt); failed != nil {
 		t.err = failed
 	}
+	if t.lender != nil {
+		t.lender.noteOutcome(failed)
+	}
+	defer t.freeMemory()
+	if t.entered {
+		defer t.lender.leave()
+	}
 	t.release()
+}
+
+func (t *Transaction) freeMemory() {
 	m := t.memory
 	t.memory = nil
 	m.plan, m.spool, m.attempt = plan{}, transfer.Spool{}, attempt{}

@@ -258,6 +258,7 @@ func TestDialerChoosesPort(t *testing.T) {
 	if asked != "tcp "+testHost+":587" {
 		t.Errorf("asked for %s", asked)
 	}
+	c.Close() // which ends the session that Ping left for the next send
 	wantCommands(t, srv, ehlo, "STARTTLS", "-- TLS", ehlo, "QUIT")
 }
 

@@ -45,11 +45,13 @@ func New(addr string, o *Options) (*Client, error) {
 // recipient. Otherwise the error is a *SendError, whose Outcome says whether the
 // message may be sent again; with a partial envelope it may stand beside a Result.
 //
-// A message of up to 64 KiB is read before a session is taken, a longer one
-// streams. If the session was one that the server had closed meanwhile, the
-// message starts once more on a fresh one; there is no other retry. When msg
-// fails, nothing is delivered. When ctx is done the connection is closed at once,
-// but Send returns only when a Read of msg that runs has returned.
+// A message of up to 64 KiB is read before a session is taken; a longer one
+// streams. A session that was used before may turn out to be the wrong one: the server
+// closed it meanwhile, forgot the login, or takes no more messages over it. The message
+// then starts once more on a fresh session, as long as nothing of it can have been
+// accepted and this side still has all of it. There is no other retry. When msg fails,
+// nothing is delivered. When ctx is done, the connection is closed at once, but Send
+// returns only after a running Read of msg has returned.
 func (c *Client) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
 	return c.begin(ctx, &env).readAll(msg)
 }
@@ -95,9 +97,9 @@ func (c *Client) begin(ctx context.Context, env *Envelope) *Transaction {
 	return t
 }
 
-// Dial opens a session of the caller's own, outside the pool and its bounds: it
-// connects, greets, secures and authenticates. The caller closes it. Errors are
-// *ConnectError, *TLSError and *AuthError.
+// Dial opens your own session, outside the pool and its limits: it connects, greets,
+// secures and authenticates. You close it. Errors are *ConnectError, *TLSError and
+// *AuthError.
 func (c *Client) Dial(ctx context.Context) (*Session, error) {
 	nc, err := c.cfg.connect(ctx)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/fe022423/submission/internal/transfer"
 )
 
-// Transaction is a mail transaction (RFC 5321, 3.3) that the caller feeds. It is
-// an io.Writer and an io.ReaderFrom for the message. Nothing but Commit ends the
+// Transaction is a mail transaction (RFC 5321, 3.3) that you feed. It is an io.Writer
+// and an io.ReaderFrom for the message. Nothing but Commit ends the
 // message, so what is cut short is never delivered. It holds back the first
 // 64 KiB: a shorter message reaches the server only at Prepare or Commit. Every
 // Transaction must be committed or aborted. It is not safe for concurrent use.
@@ -70,8 +70,9 @@ func newTransaction(ctx context.Context, cfg *config, env *Envelope, from lender
 	return t
 }
 
-// Write adds octets of the message, in any line ending. An error is final, and
-// the transaction is over; while it runs, an error is a *SendError.
+// Write adds bytes of the message, with line endings of any kind. An error ends the
+// transaction and is a *SendError; only a Write after the end, or after Prepare, gives
+// another.
 func (t *Transaction) Write(p []byte) (int, error) {
 	n := 0
 	if t.state == txHolding {
@@ -95,8 +96,8 @@ func (t *Transaction) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom adds the octets of r up to its end. A failure of r is final as well:
-// the connection is closed and nothing is delivered.
+// ReadFrom adds the bytes of r up to its end. A failure of r ends the transaction as
+// well: the connection is closed and nothing is delivered.
 func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
 	var n int64
 	for empty := 0; t.state == txHolding || t.state == txStreaming; {
@@ -159,12 +160,11 @@ type writerOnly struct{ t *Transaction }
 func (w writerOnly) Write(p []byte) (int, error)               { return w.t.Write(p) }
 func (w writerOnly) ReadFrom(r io.Reader) (n int64, err error) { return w.t.ReadFrom(r) }
 
-// Prepare sends everything but the last octets of the message: when it returns
-// nil, Commit is the next write. Before Prepare returns nothing can have been
-// accepted, so whoever keeps a journal of what was sent writes its mark between
-// the two. Only Commit or Abort may follow. An error is final, and a *SendError.
-// A prepared message never shares a flight with its envelope, as
-// Options.EarlyData has it otherwise.
+// Prepare sends everything but the last bytes of the message: when it returns nil,
+// Commit is the next write. Before Prepare returns, nothing can have been accepted, so
+// if you keep a journal of what was sent, write your mark between the two. Only Commit
+// or Abort may follow. An error ends the transaction and is a *SendError. A prepared
+// message waits for the replies to its envelope, also with Options.EarlyData.
 func (t *Transaction) Prepare() error {
 	switch t.state {
 	case txHolding:
@@ -217,8 +217,9 @@ func (t *Transaction) guard(f func()) {
 
 var errPanicked = errors.New("a hook or the message source panicked")
 
-// Abort gives the transaction up. Once octets of the message were sent only
-// closing the connection withholds it; before that the session stays usable.
+// Abort gives the transaction up. Once bytes of the message were sent, only closing
+// the connection keeps the server from waiting for more; before that the session stays
+// usable.
 // After Commit, and the second time, Abort does nothing: it is safe to defer. The
 // error is always nil.
 func (t *Transaction) Abort() error {

@@ -379,26 +379,14 @@ func TestClientBegin(t *testing.T) {
 			t.Errorf("the server has %+v", m)
 		}
 	})
-	promise(t, "its context is done", func(t *testing.T) {
-		c := observe(t, smtptest.Config{})
-		if _, err := c.send(); err != nil {
-			t.Fatal(err)
-		}
+	promise(t, "with a context that is done", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
-		tx, err := c.Begin(ctx, memoTo("b@test.example"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustWrite(t, tx, memo)
 		cancel()
-		_, err = tx.Commit()
-		if e := wantError[*submission.SendError](t, err); e.Outcome != submission.NotSent || !errors.Is(err, context.Canceled) {
-			t.Errorf("%v, want NotSent and context.Canceled", err)
-		}
+		c := observe(t, smtptest.Config{})
 		if tx, err := c.Begin(ctx, memoTo("b@test.example")); tx != nil || !errors.Is(err, context.Canceled) {
 			t.Errorf("Begin returns %v, %v, want context.Canceled", tx, err)
 		}
-		c.want(t, 1, 1)
+		c.want(t, 0, 0)
 	})
 	promise(t, "without a session it keeps nobody waiting", func(t *testing.T) {
 		c := observe(t, smtptest.Config{}, oneSession)
@@ -462,6 +450,28 @@ func TestClientBegin(t *testing.T) {
 			if _, err := c.send(); err != nil {
 				t.Errorf("the next message: %v", err)
 			}
+		})
+		promise(t, what+" after its context is done", func(t *testing.T) {
+			c := observe(t, smtptest.Config{})
+			if _, err := c.send(); err != nil {
+				t.Fatal(err)
+			}
+			before := c.written()
+			ctx, cancel := context.WithCancel(context.Background())
+			tx, err := c.Begin(ctx, memoTo("b@test.example"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustWrite(t, tx, memo)
+			cancel()
+			err = call(tx)
+			if e := wantError[*submission.SendError](t, err); e.Outcome != submission.NotSent || !e.Temporary() || !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want NotSent and context.Canceled", err)
+			}
+			if c.written() != before {
+				t.Errorf("%q was written", strings.TrimPrefix(c.written(), before))
+			}
+			c.want(t, 1, 1)
 		})
 		promise(t, what+" starts once more when the idle session is dead", func(t *testing.T) {
 			c := observe(t, smtptest.Config{Hook: endAfterFirst})
@@ -740,29 +750,182 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// Ping opens a session and closes it again, outside the bounds of the pool.
+// Ping uses a session of the pool: an idle one with NOOP, or a new one.
 func TestClientPing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	promise(t, "it leaves its session to the next message", func(t *testing.T) {
+		c := observe(t, smtptest.Config{})
+		if err := c.Ping(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if want := ehlo + "\r\n"; c.written() != want {
+			t.Errorf("Ping wrote %q, want %q", c.written(), want)
+		}
+		if _, err := c.send(); err != nil {
+			t.Error(err)
+		}
+		c.want(t, 1, 1)
+	})
+	promise(t, "NOOP on an idle session", func(t *testing.T) {
+		c := observe(t, smtptest.Config{})
+		if _, err := c.send(); err != nil {
+			t.Fatal(err)
+		}
+		before := c.written()
+		if err := c.Ping(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if wrote := strings.TrimPrefix(c.written(), before); wrote != "NOOP\r\n" {
+			t.Errorf("Ping wrote %q, want NOOP", wrote)
+		}
+		c.want(t, 1, 1)
+	})
+	promise(t, "the idle session is dead", func(t *testing.T) {
+		c := observe(t, smtptest.Config{Hook: endAfterFirst})
+		if _, err := c.send(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Ping(context.Background()); err != nil {
+			t.Error(err)
+		}
+		c.want(t, 2, 1)
+	})
+	promise(t, "every session is in use", func(t *testing.T) {
 		c := observe(t, smtptest.Config{}, oneSession)
 		tx := c.begin(t)
-		mustWrite(t, tx, long) // the one session of the pool is in use
-		for range 2 {
-			if err := c.Ping(context.Background()); err != nil {
-				t.Error(err)
-			}
+		mustWrite(t, tx, long)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err := c.Ping(ctx)
+		var send *submission.SendError
+		if took := time.Since(c.start); took != time.Minute || !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &send) {
+			t.Errorf("after %v Ping returns %v, want context.DeadlineExceeded after 1m, and no SendError", took, err)
 		}
-		c.want(t, 3, 0)
-		for _, nc := range c.conns[1:] {
-			if want := ehlo + "\r\nQUIT\r\n"; string(nc.written()) != want {
-				t.Errorf("Ping wrote %q, want %q", nc.written(), want)
-			}
-		}
+		ping := async(func() error { return c.Ping(context.Background()) })
+		wantRunning(t, "Ping", ping)
 		mustCommit(t, tx)
+		if err := <-ping; err != nil {
+			t.Error(err)
+		}
+		c.want(t, 1, 1)
 	})
 }
 
-// Close refuses what is new and what waits for a session, waits for what has a session, and
-// ends the idle sessions.
+// Stats counts sessions and messages.
+func TestClientStats(t *testing.T) {
+	promise(t, "sessions", func(t *testing.T) {
+		c := observe(t, smtptest.Config{}, func(o *submission.Options) { o.Pool = submission.PoolOptions{MaxSessions: 2, MaxIdle: 1} })
+		check := func(when string, open, idle, inUse, waiting int) {
+			t.Helper()
+			synctest.Wait()
+			if s := c.Stats(); s.MaxSessions != 2 || s.Open != open || s.Idle != idle || s.InUse != inUse || s.Waiting != waiting {
+				t.Errorf("%s: %+v, want %d open, %d idle, %d in use, %d waiting", when, s, open, idle, inUse, waiting)
+			}
+		}
+		check("at first", 0, 0, 0, 0)
+		first, second := c.begin(t), c.begin(t)
+		mustWrite(t, first, long)
+		check("one is sent", 1, 0, 1, 0)
+		mustWrite(t, second, long)
+		check("two are sent", 2, 0, 2, 0)
+		third := async(func() error { _, err := c.send(); return err })
+		check("a third waits", 2, 0, 2, 1)
+		time.Sleep(time.Second)
+		mustCommit(t, first)
+		<-third
+		check("one is sent again", 2, 1, 1, 0)
+		mustCommit(t, second)
+		check("none is sent", 1, 1, 0, 0)
+		c.Close()
+		check("after Close", 0, 0, 0, 0)
+		if s := c.Stats(); s.Dials != 2 || s.Reused != 1 || s.Retired != 2 || s.WaitCount != 1 || s.WaitDuration != time.Second {
+			t.Errorf("%+v", s)
+		}
+	})
+	promise(t, "messages", func(t *testing.T) {
+		c := observe(t, smtptest.Config{Hook: func(cmd smtptest.Command) *smtptest.Answer {
+			switch {
+			case cmd.Verb == "MESSAGE" && cmd.Session == 1:
+				return &smtptest.Answer{Reply: "250 taken", Close: true}
+			case cmd.Verb == "MESSAGE" && slices.Contains(cmd.Message.To, "lost@test.example"):
+				return &smtptest.Answer{Close: true}
+			}
+			return refusing("nobody@test.example", "550 5.1.1 no such user")(cmd)
+		}})
+		for _, to := range [][]string{{"b@test.example"}, {"b@test.example"}, {"nobody@test.example"}, {"b@test.example", "nobody@test.example"}, {"not an address"}, {"lost@test.example"}} {
+			env := memoTo(to...)
+			env.Partial = true
+			c.Send(context.Background(), env, strings.NewReader(memo))
+		}
+		if s := c.Stats(); s.Sent != 2 || s.PartlySent != 1 || s.NotSent != 2 || s.Unknown != 1 {
+			t.Errorf("%+v, want 2 sent, 1 partly sent, 2 not sent, 1 unknown", s)
+		}
+	})
+}
+
+// Shutdown is Close with a context. When it is done, what still runs is cut off, and each
+// message has its true outcome.
+func TestClientShutdown(t *testing.T) {
+	promise(t, "in time", func(t *testing.T) {
+		c := observe(t, smtptest.Config{}, oneSession)
+		tx := c.begin(t)
+		mustWrite(t, tx, long)
+		waiting := async(func() error { _, err := c.send(); return err })
+		wantRunning(t, "Send", waiting)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		closed := async(func() error { return c.Shutdown(ctx) })
+		wantRunning(t, "Shutdown", closed)
+		if _, err := c.send(); !errors.Is(err, submission.ErrClosed) {
+			t.Errorf("a new message: %v, want ErrClosed", err)
+		}
+		mustCommit(t, tx)
+		if err := <-waiting; err != nil {
+			t.Errorf("the message that waited: %v", err)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("Shutdown returns %v", err)
+		}
+		c.want(t, 1, 2)
+	})
+	promise(t, "its context is done", func(t *testing.T) {
+		c := observe(t, smtptest.Config{Hook: func(c smtptest.Command) *smtptest.Answer {
+			if c.Verb == "MESSAGE" {
+				return &smtptest.Answer{} // silence
+			}
+			return nil
+		}}, func(o *submission.Options) { o.Pool.MaxSessions = 2 })
+		committed := async(func() error { _, err := c.send(); return err })
+		wantRunning(t, "Send", committed)
+		tx := c.begin(t)
+		mustWrite(t, tx, long)
+		waiting := async(func() error { _, err := c.send(); return err })
+		wantRunning(t, "Send", waiting)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := c.Shutdown(ctx); err != context.DeadlineExceeded || time.Since(c.start) != time.Minute {
+			t.Errorf("Shutdown returns %v after %v, want context.DeadlineExceeded after 1m", err, time.Since(c.start))
+		}
+		_, ofTx := tx.Commit()
+		for what, tc := range map[string]struct {
+			err     error
+			outcome submission.Outcome
+		}{
+			"the message that was committed":        {<-committed, submission.Unknown},
+			"the message that was being sent":       {ofTx, submission.NotSent},
+			"the message that waited for a session": {<-waiting, submission.NotSent},
+		} {
+			e := wantError[*submission.SendError](t, tc.err)
+			if e.Outcome != tc.outcome || !errors.Is(tc.err, submission.ErrClosed) || !errors.Is(tc.err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v, want %v, ErrClosed and context.DeadlineExceeded", what, tc.err, tc.outcome)
+			}
+		}
+		if took := time.Since(c.start); took != time.Minute {
+			t.Errorf("it all took %v, want 1m", took)
+		}
+	})
+}
+
+// Close refuses new calls, waits for those that were made before, and ends the sessions.
 func TestClientClose(t *testing.T) {
 	promise(t, "it ends the idle sessions", func(t *testing.T) {
 		c := observe(t, smtptest.Config{})
@@ -790,11 +953,11 @@ func TestClientClose(t *testing.T) {
 			t.Errorf("SendFunc returns %v, want ErrClosed", err)
 		}
 		tx, err := c.Begin(context.Background(), memoTo("b@test.example"))
-		if err == nil { // the envelope is good, and no session was needed so far
-			_, err = tx.Commit()
+		if e := wantError[*submission.SendError](t, err); tx != nil || e.Outcome != submission.NotSent || !errors.Is(err, submission.ErrClosed) {
+			t.Errorf("Begin returns %v, %v, want ErrClosed", tx, err)
 		}
-		if !errors.Is(err, submission.ErrClosed) {
-			t.Errorf("a transaction returns %v, want ErrClosed", err)
+		if err := c.Ping(context.Background()); !errors.Is(err, submission.ErrClosed) {
+			t.Errorf("Ping returns %v, want ErrClosed", err)
 		}
 		c.want(t, 0, 0)
 	})

@@ -300,6 +300,7 @@ func TestDialerChoosesPort(t *testing.T) {
 	if asked != "tcp "+testHost+":587" {
 		t.Errorf("the Dialer was asked for %s", asked)
 	}
+	c.Close() // which ends the session that Ping left for the next message
 	wantCommands(t, srv, ehlo, "STARTTLS", "-- TLS", ehlo, "QUIT")
 }
 

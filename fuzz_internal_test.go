@@ -117,8 +117,8 @@ func FuzzLines(f *testing.F) {
 			From: from, To: []Recipient{{Addr: to, ORCPT: orcpt, Params: []string{rcptParam}}},
 			DSN: DSN{EnvelopeID: id}, Submitter: submitter, Params: []string{mailParam},
 		}
-		p, err := makePlan(&env, "", newMemory().(*memory))
-		if err != nil {
+		var p plan
+		if p.write(&env, "", newMemory().(*memory)) != nil {
 			return
 		}
 		a := attempt{plan: &p, size: 5, body: Body8BitMIME}

@@ -12,6 +12,11 @@ type lender interface {
 	take(ctx context.Context, fresh bool) (loan, error)
 	// give takes it back, whatever has become of it.
 	give(s *Session)
+	// enter begins a call; leave ends it.
+	enter() error
+	leave()
+	noteOutcome(*SendError)
+	noteRestart()
 }
 
 // loan is a session for a transaction.
@@ -31,6 +36,7 @@ func (t *Transaction) advance(to txState) {
 		again := reused && !fresh && t.attempt.refused == nil && t.attempt.StartsAgain() && t.ctx.Err() == nil
 		switch {
 		case again:
+			t.lender.noteRestart()
 			t.release()
 		case to == txOver || t.attempt.refused != nil || !t.attempt.OK():
 			t.finish()
@@ -47,7 +53,7 @@ func (t *Transaction) advance(to txState) {
 func (t *Transaction) try(to txState, fresh bool) (reused bool) {
 	looked := false
 	if t.lender != nil {
-		l, err := t.lender.take(t.ctx, fresh)
+		l, err := t.borrow(fresh)
 		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil}
 		if err != nil {
 			return false
@@ -79,6 +85,17 @@ func (t *Transaction) try(to txState, fresh bool) (reused bool) {
 		t.attempt.Commit(&t.spool)
 	}
 	return reused
+}
+
+// borrow gets a session. A transaction of Begin is a call of the pool from here on.
+func (t *Transaction) borrow(fresh bool) (loan, error) {
+	if !t.entered {
+		if err := t.lender.enter(); err != nil {
+			return loan{}, err
+		}
+		t.entered = true
+	}
+	return t.lender.take(t.ctx, fresh)
 }
 
 // mayShareFlight reports whether the message may go out with its envelope; see
@@ -121,12 +138,12 @@ func (t *Transaction) release() {
 		return
 	}
 	t.s, s.open = nil, nil
-	s.link.End()
 	if t.attempt.Sent() {
 		s.messages++
 	}
 	s.unfit = s.unfit || t.attempt.SessionWrong()
 	if t.lender != nil {
-		t.lender.give(s)
+		defer t.lender.give(s) // also when a hook panics
 	}
+	s.link.End()
 }

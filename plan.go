@@ -39,10 +39,10 @@ type plannedRcpt struct {
 // at returns a part of the text.
 func (p *plan) at(s span) []byte { return p.text[s.from:s.to] }
 
-// makePlan checks everything in env that needs no server. A recipient that is not
-// valid stays in a partial plan and is not asked for.
-func makePlan(env *Envelope, defaultFrom string, m *memory) (plan, error) {
-	p := plan{from: env.From, env: *env, text: m.text[:0], rcpts: m.rcpts[:0]}
+// write checks everything in env that needs no server, and writes the commands out.
+// A recipient that is not valid stays in a partial plan and is not asked for.
+func (p *plan) write(env *Envelope, defaultFrom string, m *memory) error {
+	*p = plan{from: env.From, env: *env, text: m.text[:0], rcpts: m.rcpts[:0]}
 	p.env.To, p.env.Params = nil, slices.Clone(env.Params)
 	if p.from == "" {
 		p.from = defaultFrom
@@ -50,23 +50,22 @@ func makePlan(env *Envelope, defaultFrom string, m *memory) (plan, error) {
 	for i := range env.To {
 		p.rcpts = append(p.rcpts, plannedRcpt{addr: env.To[i].Addr})
 	}
-	err := p.write(env)
+	err := p.writeMail()
+	if err == nil {
+		err = p.writeRcpts(env.To)
+	}
 	m.text, m.rcpts = p.text, p.rcpts
-	return p, err
+	return err
 }
 
-// write writes the commands out.
-func (p *plan) write(env *Envelope) error {
-	if err := p.writeMail(); err != nil {
-		return err
-	}
-	if len(env.To) == 0 {
+func (p *plan) writeRcpts(to []Recipient) error {
+	if len(to) == 0 {
 		return ErrNoRecipients
 	}
 	var errs []error
-	for i := range env.To {
-		if err := p.writeRcpt(&p.rcpts[i], &env.To[i]); err != nil {
-			p.rcpts[i].err = &AddressError{Addr: env.To[i].Addr, Err: err}
+	for i := range to {
+		if err := p.writeRcpt(&p.rcpts[i], &to[i]); err != nil {
+			p.rcpts[i].err = &AddressError{Addr: to[i].Addr, Err: err}
 			errs = append(errs, p.rcpts[i].err)
 		}
 	}
@@ -202,37 +201,6 @@ func (p *plan) writeRcpt(planned *plannedRcpt, r *Recipient) error {
 	return nil
 }
 
-// paramExtension maps the parameters that are not named like the extension
-// that brings them: RFC 2852, RFC 4865.
-var paramExtension = map[string]string{
-	"BY":        "DELIVERBY",
-	"HOLDFOR":   "FUTURERELEASE",
-	"HOLDUNTIL": "FUTURERELEASE",
-}
-
-// typedParams are the parameters that fields of Envelope and Recipient set.
-var typedParams = []string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "NOTIFY", "ORCPT"}
-
-// appendParams checks the grammar of parameters (RFC 5321, 4.1.2) and appends
-// them.
-func appendParams(b []byte, params []string) ([]byte, error) {
-	for _, p := range params {
-		key, value, hasValue := strings.Cut(p, "=")
-		if !address.IsKeyword(key) {
-			return b, fmt.Errorf("parameter %q: bad keyword", p)
-		}
-		if slices.Contains(typedParams, strings.ToUpper(key)) {
-			return b, fmt.Errorf("parameter %q: set the field of Envelope or Recipient instead", p)
-		}
-		bad := strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '=' })
-		if bad || hasValue && value == "" {
-			return b, fmt.Errorf("parameter %q: bad value", p)
-		}
-		b = append(append(b, ' '), p...)
-	}
-	return b, nil
-}
-
 // check holds the plan against what a server offers and the connection is. What
 // the server lacks for single recipients of a partial plan is in lacks, with an
 // entry for each recipient, nil when it lacks nothing.
@@ -297,23 +265,4 @@ func (r *plannedRcpt) check(ext Extensions) error {
 		return unsupported(extDSN, "delivery status notifications")
 	}
 	return offered(ext, r.params)
-}
-
-func unsupported(keyword, what string) error {
-	return fmt.Errorf("%w: %s needs %s", ErrUnsupported, what, keyword)
-}
-
-// offered checks that the extension of each parameter is there.
-func offered(ext Extensions, params []string) error {
-	for _, param := range params {
-		key, _, _ := strings.Cut(strings.ToUpper(param), "=")
-		keyword := key
-		if e, ok := paramExtension[key]; ok {
-			keyword = e
-		}
-		if !ext.Has(keyword) {
-			return unsupported(keyword, "parameter "+key)
-		}
-	}
-	return nil
 }

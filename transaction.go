@@ -9,8 +9,8 @@ import (
 	"github.com/fe022423/submission/internal/transfer"
 )
 
-// Transaction is a mail transaction (RFC 5321, 3.3) that the caller feeds. It is
-// an io.Writer and an io.ReaderFrom for the message. Nothing but Commit ends the
+// Transaction is a mail transaction (RFC 5321, 3.3) that you feed. It is an io.Writer
+// and an io.ReaderFrom for the message. Nothing but Commit ends the
 // message, so what is cut short is never delivered. It holds back the first
 // 64 KiB: a shorter message reaches the server only at Prepare or Commit. Every
 // Transaction must be committed or aborted. It is not safe for concurrent use.
@@ -18,11 +18,9 @@ type Transaction struct {
 	ctx     context.Context // of the one call that the transaction is
 	cfg     *config
 	lender  lender   // where sessions come from, nil when there is one from the start
+	entered bool     // the transaction is a call of the lender
 	s       *Session // nil while there is none
-	mem     *memory  // nil when the transaction is over
-	plan    plan
-	spool   transfer.Spool
-	attempt attempt
+	*memory          // nil when the transaction is over
 	state   txState
 	result  *Result
 	err     error
@@ -39,6 +37,10 @@ const (
 
 // memory is what a message needs on its way, used again for the next one.
 type memory struct {
+	plan    plan
+	spool   transfer.Spool
+	attempt attempt
+
 	in    []byte // what was read from a source
 	text  []byte // commands
 	rcpts []plannedRcpt
@@ -54,13 +56,11 @@ func newMemory() any {
 
 // newTransaction checks the envelope as far as that is possible without a server.
 // A transaction that it refuses is over.
-func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transaction {
-	t := &Transaction{ctx: ctx, cfg: cfg}
-	t.mem = cfg.memory.Get().(*memory)
-	t.spool = transfer.NewSpool(t.mem.buf, env.Body == BodyBinaryMIME)
-	var err error
-	t.plan, err = makePlan(env, cfg.From, t.mem)
-	t.attempt.plan = &t.plan
+func newTransaction(ctx context.Context, cfg *config, env *Envelope, from lender) *Transaction {
+	t := &Transaction{ctx: ctx, cfg: cfg, lender: from, memory: cfg.memory.Get().(*memory)}
+	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
+	err := t.plan.write(env, cfg.From, t.memory)
+	t.attempt = attempt{plan: &t.plan}
 	if err == nil && ctx.Err() != nil {
 		err = givenUp(StageMail, ctx)
 	}
@@ -70,18 +70,19 @@ func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transactio
 	return t
 }
 
-// Write adds octets of the message, in any line ending. An error is final, and
-// the transaction is over; while it runs, an error is a *SendError.
+// Write adds bytes of the message, with line endings of any kind. An error ends the
+// transaction and is a *SendError; only a Write after the end, or after Prepare, gives
+// another.
 func (t *Transaction) Write(p []byte) (int, error) {
 	n := 0
 	if t.state == txHolding {
 		if n = t.spool.Add(p); !t.spool.Full() {
 			return n, nil
 		}
-		t.advance(txStreaming)
+		t.guard(func() { t.advance(txStreaming) })
 	}
 	if t.state == txStreaming {
-		n += t.attempt.Write(p[n:])
+		t.guard(func() { n += t.attempt.Write(p[n:]) })
 		if !t.attempt.OK() {
 			t.finish()
 		}
@@ -95,15 +96,15 @@ func (t *Transaction) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom adds the octets of r up to its end. A failure of r is final as well:
-// the connection is closed and nothing is delivered.
+// ReadFrom adds the bytes of r up to its end. A failure of r ends the transaction as
+// well: the connection is closed and nothing is delivered.
 func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
 	var n int64
 	for empty := 0; t.state == txHolding || t.state == txStreaming; {
 		if t.ctx.Err() != nil {
 			return n, t.withhold(givenUp(StageMessage, t.ctx))
 		}
-		buf := t.mem.in
+		buf := t.in
 		got, err := r.Read(buf)
 		if got > 0 {
 			empty = 0
@@ -159,19 +160,18 @@ type writerOnly struct{ t *Transaction }
 func (w writerOnly) Write(p []byte) (int, error)               { return w.t.Write(p) }
 func (w writerOnly) ReadFrom(r io.Reader) (n int64, err error) { return w.t.ReadFrom(r) }
 
-// Prepare sends everything but the last octets of the message: when it returns
-// nil, Commit is the next write. Before Prepare returns nothing can have been
-// accepted, so whoever keeps a journal of what was sent writes its mark between
-// the two. Only Commit or Abort may follow. An error is final, and a *SendError.
-// A prepared message never shares a flight with its envelope, as
-// Options.EarlyData has it otherwise.
+// Prepare sends everything but the last bytes of the message: when it returns nil,
+// Commit is the next write. Before Prepare returns, nothing can have been accepted, so
+// if you keep a journal of what was sent, write your mark between the two. Only Commit
+// or Abort may follow. An error ends the transaction and is a *SendError. A prepared
+// message waits for the replies to its envelope, also with Options.EarlyData.
 func (t *Transaction) Prepare() error {
 	switch t.state {
 	case txHolding:
 		t.spool.SetWhole(true)
-		t.advance(txPrepared)
+		t.guard(func() { t.advance(txPrepared) })
 	case txStreaming:
-		if t.attempt.Prepare(&t.spool); t.attempt.OK() {
+		if t.guard(func() { t.attempt.Prepare(&t.spool) }); t.attempt.OK() {
 			t.state = txPrepared
 		} else {
 			t.finish()
@@ -194,16 +194,32 @@ func (t *Transaction) Commit() (*Result, error) {
 	switch t.state {
 	case txHolding:
 		t.spool.SetWhole(true)
-		t.advance(txOver)
+		t.guard(func() { t.advance(txOver) })
 	case txStreaming, txPrepared:
-		t.attempt.Commit(&t.spool)
+		t.guard(func() { t.attempt.Commit(&t.spool) })
 		t.finish()
 	}
 	return t.result, t.err
 }
 
-// Abort gives the transaction up. Once octets of the message were sent only
-// closing the connection withholds it; before that the session stays usable.
+// guard runs f. When code of the caller's panics in it, a hook for instance, the
+// transaction ends with what is true of it then.
+func (t *Transaction) guard(f func()) {
+	done := false
+	defer func() {
+		if !done && t.state != txOver {
+			t.withhold(errPanicked)
+		}
+	}()
+	f()
+	done = true
+}
+
+var errPanicked = errors.New("a hook or the message source panicked")
+
+// Abort gives the transaction up. Once bytes of the message were sent, only closing
+// the connection keeps the server from waiting for more; before that the session stays
+// usable.
 // After Commit, and the second time, Abort does nothing: it is safe to defer. The
 // error is always nil.
 func (t *Transaction) Abort() error {
@@ -219,7 +235,7 @@ func (t *Transaction) Abort() error {
 // cut ends a transaction that its source left by a panic.
 func (t *Transaction) cut() {
 	if t.state != txOver {
-		t.sourceFailed(errors.New("the message source panicked"))
+		t.withhold(errPanicked)
 	}
 }
 
@@ -245,15 +261,17 @@ var errOver = errors.New(prefix + StageMessage.String() + ": the transaction is 
 
 // withhold ends a message that will not come whole. Its session is closed, so
 // that the server forgets what it has.
-func (t *Transaction) withhold(why error) error {
+func (t *Transaction) withhold(why error) (err error) {
 	t.attempt.cause = why
-	if t.s == nil {
-		t.attempt.Stop = transfer.Withheld
-	} else {
+	t.attempt.Stop = transfer.Withheld
+	defer func() { // also when a hook panics
+		t.finish()
+		err = t.err
+	}()
+	if t.s != nil {
 		t.attempt.GiveUp(t.s.link, transfer.Withheld)
 	}
-	t.finish()
-	return t.err
+	return nil
 }
 
 // refuse ends a transaction that asks for what cannot be had; nothing was sent.
@@ -270,12 +288,21 @@ func (t *Transaction) finish() {
 	if t.result, failed = judge(&t.plan, &t.attempt); failed != nil {
 		t.err = failed
 	}
+	if t.lender != nil {
+		t.lender.noteOutcome(failed)
+	}
+	defer t.freeMemory()
+	if t.entered {
+		defer t.lender.leave()
+	}
 	t.release()
-	if m := t.mem; m != nil {
-		t.mem = nil
-		if m.buf.Reset() {
-			clear(m.rcpts)
-			t.cfg.memory.Put(m)
-		}
+}
+
+func (t *Transaction) freeMemory() {
+	m := t.memory
+	t.memory = nil
+	m.plan, m.spool, m.attempt = plan{}, transfer.Spool{}, attempt{}
+	if clear(m.rcpts); m.buf.Reset() {
+		t.cfg.memory.Put(m)
 	}
 }

@@ -147,7 +147,7 @@ func (v *verdict) notBegun() *SendError {
 	default:
 		switch {
 		case v.attempt.noSession:
-			e.Stage = StageDial
+			e.Stage = StageWait
 		case isType[*AddressError](e.Err) || e.Err == ErrNoRecipients:
 			e.Stage = StageRcpt
 		case e.Err == ErrAborted:

@@ -59,6 +59,7 @@ func isTimeout(err error) bool {
 // was waited.
 func (l *Link) Why(step Step, err error, limit time.Duration) *Failure {
 	f := &Failure{Kind: Failed, Step: step, Err: err}
+	givenUp := l.givenUpFor()
 	var syntax *smtpwire.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
@@ -66,8 +67,8 @@ func (l *Link) Why(step Step, err error, limit time.Duration) *Failure {
 		if l.cfg.Clean != nil {
 			f.Err = &smtpwire.SyntaxError{Reason: syntax.Reason, Text: l.cfg.Clean(syntax.Text)}
 		}
-	case l.ctx != nil && l.ctx.Err() != nil:
-		f.Kind, f.Err = Cancelled, CauseOf(l.ctx)
+	case givenUp != nil:
+		f.Kind, f.Err = Cancelled, givenUp
 	case isTimeout(err):
 		f.Kind, f.Limit = TimedOut, limit
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -94,7 +94,7 @@ func (l *Link) hearAll(toTheEnd bool) {
 			l.missAll(o)
 			return
 		}
-		kept := l.keepShared(r)
+		kept := l.keepFor(o.Step, r)
 		why = o.Message.Hear(o, kept)
 		if why == nil && kept.Closing() {
 			why = &Failure{Kind: Closing, Step: o.Step, Reply: kept}
@@ -200,8 +200,12 @@ func (l *Link) Keep(r smtpwire.Reply) Reply {
 	return Reply{Code: r.Code, Text: text}
 }
 
-// keepShared is Keep within a flight, in which no secret becomes known.
-func (l *Link) keepShared(r smtpwire.Reply) Reply {
+// keepFor is Keep for a reply of a flight, in which no secret becomes known. What
+// nobody reads is not kept: the text of a MAIL that was accepted, of a 354.
+func (l *Link) keepFor(step Step, r smtpwire.Reply) Reply {
+	if step == Data && r.Code/100 == 3 || (step == Mail || step == Reset) && (Reply{Code: r.Code}).Positive() {
+		return Reply{Code: r.Code}
+	}
 	if l.text.Code != r.Code || l.text.Text != string(r.Text) {
 		l.text = l.Keep(r)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fe022423/submission/internal/smtpwire"
@@ -46,6 +47,9 @@ type Link struct {
 	writeLimit time.Duration // how long that write might take
 	lastUntil  time.Time     // until when what is owed is still heard, after a 421
 	closed     bool
+
+	killed atomic.Pointer[error] // why another goroutine cut the connection
+	quit   atomic.Int32          // see quitState
 
 	ctx     context.Context // of the call that runs, nil between calls
 	stop    func() bool     // ends the watch on ctx
@@ -145,11 +149,30 @@ func (l *Link) End() {
 	l.ctx, l.stop = nil, nil
 }
 
+// Kill cuts the connection from another goroutine. What the link is used for fails
+// as if its context were done for the reason why.
+func (l *Link) Kill(why error) {
+	l.killed.CompareAndSwap(nil, &why)
+	l.raw().Close()
+}
+
+// givenUpFor returns why the caller, or another goroutine, wants no more of the
+// call that runs; nil when they do.
+func (l *Link) givenUpFor() error {
+	if why := l.killed.Load(); why != nil {
+		return *why
+	}
+	if l.ctx != nil && l.ctx.Err() != nil {
+		return CauseOf(l.ctx)
+	}
+	return nil
+}
+
 // Cancelled breaks the link when the context of the call that runs is done, and
 // reports that.
 func (l *Link) Cancelled(step Step) *Failure {
-	if l.failed == nil && l.ctx != nil && l.ctx.Err() != nil {
-		return l.Break(l.Why(step, l.ctx.Err(), 0))
+	if why := l.givenUpFor(); l.failed == nil && why != nil {
+		return l.Break(&Failure{Kind: Cancelled, Step: step, Err: why})
 	}
 	return nil
 }
@@ -165,6 +188,17 @@ func CloseOnDone(ctx context.Context, nc net.Conn) (release func()) {
 		if !stop() {
 			<-closed
 		}
+	}
+}
+
+// EitherDone returns a context that is done when ctx or other is, until release is
+// called.
+func EitherDone(ctx, other context.Context) (either context.Context, release func()) {
+	either, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
+	return either, func() {
+		stop()
+		cancel(nil)
 	}
 }
 
@@ -211,6 +245,9 @@ func (l *Link) close(why *Failure) {
 func (l *Link) closeGently(deadline time.Time) {
 	if l.closed {
 		return
+	}
+	if l.failed == nil {
+		l.failed = &Failure{Kind: GivenUp, Step: Quit}
 	}
 	// A layer may set a deadline of its own, as crypto/tls does.
 	cut := time.AfterFunc(time.Until(deadline), func() { l.raw().Close() })

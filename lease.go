@@ -31,42 +31,38 @@ type loan struct {
 // verdict. A message that meets a session of the pool which turns out to be the
 // wrong one starts once more, on a fresh one; what that one says is final.
 func (t *Transaction) advance(to txState) {
-	for fresh := false; ; fresh = true {
-		reused := t.try(to, fresh)
-		again := reused && !fresh && t.attempt.refused == nil && t.attempt.StartsAgain() && t.ctx.Err() == nil
-		switch {
-		case again:
-			t.lender.noteRestart()
-			t.release()
-		case to == txOver || t.attempt.refused != nil || !t.attempt.OK():
-			t.finish()
-			return
-		default:
-			t.state = to
-			return
-		}
+	t.try(to)
+	if !t.fresh && t.mayStartAgain() {
+		t.lender.noteRestart()
+		t.release()
+		t.fresh = true
+		t.try(to)
 	}
+	if to == txOver || t.attempt.refused != nil || !t.attempt.OK() {
+		t.finish()
+		return
+	}
+	t.state = to
 }
 
-// try makes one attempt, on a session that is had for it where there is none. It
-// reports whether that session was used before.
-func (t *Transaction) try(to txState, fresh bool) (reused bool) {
+// try makes one attempt, on a session that is got for it where there is none.
+func (t *Transaction) try(to txState) {
 	looked := false
 	if t.lender != nil {
-		l, err := t.borrow(fresh)
-		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil}
+		l, err := t.borrow()
+		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil, reused: l.reused}
 		if err != nil {
-			return false
+			return
 		}
-		reused, looked = l.reused, l.looked
+		looked = l.looked
 		t.occupy(l.s)
 		if t.admit(); t.over() {
-			return reused
+			return
 		}
 	}
-	mode := t.attempt.mode(t.cfg, &t.spool)
+	mode := t.attempt.mode(t.cfg, &t.spool, t.restASCII)
 	if t.attempt.refused != nil {
-		return reused
+		return
 	}
 	mode.Looked = looked
 	mode.Reset = t.s.link.Open()
@@ -74,7 +70,7 @@ func (t *Transaction) try(to txState, fresh bool) (reused bool) {
 	t.s.timeMessage(&t.attempt.Transfer)
 	t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
 	if !t.attempt.OK() || t.attempt.Together {
-		return reused
+		return
 	}
 	switch t.s.messageBegins(); to {
 	case txStreaming:
@@ -84,18 +80,17 @@ func (t *Transaction) try(to txState, fresh bool) (reused bool) {
 	default:
 		t.attempt.Commit(&t.spool)
 	}
-	return reused
 }
 
 // borrow gets a session. A transaction of Begin is a call of the pool from here on.
-func (t *Transaction) borrow(fresh bool) (loan, error) {
+func (t *Transaction) borrow() (loan, error) {
 	if !t.entered {
 		if err := t.lender.enter(); err != nil {
 			return loan{}, err
 		}
 		t.entered = true
 	}
-	return t.lender.take(t.ctx, fresh)
+	return t.lender.take(t.ctx, t.fresh)
 }
 
 // mayShareFlight reports whether the message may go out with its envelope; see

@@ -151,6 +151,42 @@ func TestPoolRetriesStream(t *testing.T) {
 	}
 }
 
+// A long message starts again even when much of it was sent, as long as its last octet was
+// not, if its source can seek. If it cannot seek, the message does not start again.
+func TestPoolStartsLongMessageAgain(t *testing.T) {
+	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
+	begun := poolGreeting + poolMessage + flight + "C* 100000\nclose"
+	whole := poolGreeting + flight + fmt.Sprintf("C* %d\nC: .\nS: 250 taken\n", len(long)) + poolQuit
+	for _, seeks := range []bool{true, false} {
+		t.Run(fmt.Sprint("seeks ", seeks), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				scripts := []string{begun, whole}
+				msg := strings.NewReader("not part of it" + long)
+				msg.Seek(int64(len("not part of it")), io.SeekStart)
+				source := io.Reader(msg)
+				if !seeks {
+					scripts, source = scripts[:1], struct{ io.Reader }{msg}
+				}
+				c := scriptedClient(t, nil, scripts...)
+				if err := poolSend(c); err != nil {
+					t.Fatal(err)
+				}
+				res, err := c.Send(context.Background(), poolEnvelope, source)
+				if !seeks {
+					verdict{stage: submission.StageMessage, temporary: true}.check(t, res, err)
+					return
+				}
+				if err != nil || res.Bytes != int64(len(long)) {
+					t.Errorf("%+v, %v", res, err)
+				}
+				if n := c.Stats().Restarts; n != 1 {
+					t.Errorf("%d restarts, want 1", n)
+				}
+			})
+		})
+	}
+}
+
 // A message whose MAIL was not answered is tried again if its session was used before, once
 // and on a fresh session.
 func TestMailDroppedRetry(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/fe022423/submission/internal/smtpwire"
 	"github.com/fe022423/submission/internal/transfer"
 )
 
@@ -19,11 +20,15 @@ type Transaction struct {
 	cfg     *config
 	lender  lender   // where sessions come from, nil when there is one from the start
 	entered bool     // the transaction is a call of the lender
+	fresh   bool     // the message started again: only a session that was never used will do
 	s       *Session // nil while there is none
 	*memory          // nil when the transaction is over
 	state   txState
 	result  *Result
 	err     error
+
+	rewinder  *rewinder // nil when the source cannot be read again
+	restASCII bool      // what the source did not give yet has no octet above 0x7f
 }
 
 type txState uint8
@@ -79,11 +84,20 @@ func (t *Transaction) Write(p []byte) (int, error) {
 		if n = t.spool.Add(p); !t.spool.Full() {
 			return n, nil
 		}
+		if t.rewinder != nil && !smtpwire.Has8Bit(p[n:]) {
+			var err error
+			if t.restASCII, err = t.rewinder.restIsASCII(make([]byte, readBlock)); err != nil {
+				return n, t.sourceFailed(err)
+			}
+		}
 		t.guard(func() { t.advance(txStreaming) })
 	}
 	if t.state == txStreaming {
 		t.guard(func() { n += t.attempt.Write(p[n:]) })
 		if !t.attempt.OK() {
+			if t.startOver() {
+				return n, errStartsAgain
+			}
 			t.finish()
 		}
 	}
@@ -137,10 +151,19 @@ func (t *Transaction) readAll(msg io.Reader) (*Result, error) {
 		return nil, t.err
 	}
 	defer t.cut() // a source that panics
-	if _, err := t.ReadFrom(msg); err != nil {
-		return nil, t.err
+	t.rewinder = newRewinder(msg)
+	for {
+		_, err := t.ReadFrom(msg)
+		if err == nil {
+			_, err = t.Commit()
+		}
+		if err != errStartsAgain {
+			return t.result, t.err
+		}
+		if err := t.rewinder.rewind(); err != nil {
+			return nil, t.sourceFailed(err)
+		}
 	}
-	return t.Commit()
 }
 
 func (t *Transaction) call(write func(io.Writer) error) (*Result, error) {
@@ -197,6 +220,9 @@ func (t *Transaction) Commit() (*Result, error) {
 		t.guard(func() { t.advance(txOver) })
 	case txStreaming, txPrepared:
 		t.guard(func() { t.attempt.Commit(&t.spool) })
+		if t.startOver() {
+			return nil, errStartsAgain
+		}
 		t.finish()
 	}
 	return t.result, t.err

@@ -418,7 +418,8 @@ func TestEightBit(t *testing.T) {
 		{name: "first octet", text: "\xff" + memo, refused: true},
 		{name: "0x7f is 7-bit", text: memo + "\x7f\n"},
 		{name: "at the end of 64 KiB", text: fill[:64<<10-3] + "\x80\r\n", refused: true},
-		{name: "stream, 7-bit", text: fill, offered: true, params: "BODY=8BITMIME", streamed: true},
+		// If its source can seek, the part that is not held back is read before.
+		{name: "stream, 7-bit", text: fill, offered: true, streamed: true},
 		{name: "stream, 7-bit, not offered", text: fill, streamed: true},
 		{name: "stream, 8-bit at once", text: "ü\n" + fill, offered: true, params: "BODY=8BITMIME", streamed: true},
 		{name: "stream, 8-bit at once, not offered", text: "ü\n" + fill, refused: true, streamed: true},
@@ -579,5 +580,18 @@ func TestChunkingDisabled(t *testing.T) {
 	})
 	if d.err != nil || d.message.Chunked {
 		t.Errorf("%v, chunked %v", d.err, d.message.Chunked)
+	}
+}
+
+// If the source of a long message cannot seek, the part that is not held back is not known. It
+// may have octets above 0x7f, and MAIL says so.
+func TestUnseenRestIsDeclared(t *testing.T) {
+	for name, text := range map[string]string{"7-bit": long, "8-bit": long + "ü\r\n"} {
+		d := deliver(t, []string{"8BITMIME"}, memoTo("b@test.example"), nil, func(s *submission.Session) (*submission.Result, error) {
+			return s.Send(context.Background(), memoTo("b@test.example"), struct{ io.Reader }{strings.NewReader(text)})
+		})
+		if got := strings.Join(d.message.Params, " "); d.err != nil || got != "BODY=8BITMIME" {
+			t.Errorf("%s: %v, parameters of MAIL are %q", name, d.err, got)
+		}
 	}
 }

@@ -425,6 +425,25 @@ func TestRaw(t *testing.T) {
 	}
 }
 
+// A connection may be of a type that cannot be compared.
+func TestUncomparable(t *testing.T) {
+	type withFunc struct {
+		net.Conn
+		_ func()
+	}
+	w := newWire()
+	l := New(withFunc{Conn: w}, Config{Limits: limits})
+	w.say("250 unasked\r\n")
+	if !l.Waiting() {
+		t.Error("the look missed it")
+	}
+	l.Upgrade(withFunc{Conn: w})
+	l.Break(&Failure{})
+	if !w.isClosed() {
+		t.Error("not closed")
+	}
+}
+
 // After an Upgrade the link reads and writes what is on top, and what was read from
 // below is gone.
 func TestUpgrade(t *testing.T) {

@@ -28,7 +28,7 @@ func (l *Link) Waiting() bool {
 	if l.r.Buffered() > 0 {
 		return true
 	}
-	if l.nc == l.raw() {
+	if len(l.layers) == 1 {
 		if there, known := l.input.waiting(); known {
 			return there
 		}

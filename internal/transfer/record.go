@@ -139,7 +139,9 @@ func (r *Record) shifted() bool {
 // aboutAddress reports whether what should answer octets of the message is about an
 // address: it has an enhanced code x.1.z (RFC 3463, 3.2), from a server that uses
 // such codes. It is one reply too many to the envelope.
-func (r *Record) aboutAddress(reply link.Reply) bool { return r.Mode.EnhancedCodes && subject(reply) == "1" }
+func (r *Record) aboutAddress(reply link.Reply) bool {
+	return r.Mode.EnhancedCodes && subject(reply) == "1"
+}
 
 // tooMany reports whether a reply too many leaves open what the final reply
 // answers. In a flight that the message shared with its envelope every reply can be

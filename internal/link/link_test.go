@@ -228,11 +228,15 @@ func TestCancelClosesRaw(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := make()
 				defer cancel()
-				l, w, order := threeLayers(Config{Limits: limits})
+				w := newWire()
+				l := New(&layer{Conn: w}, Config{Limits: limits})
 				begun := time.Now()
+				at := time.Duration(-1)
 				w.onClose = func(first bool) {
+					w.mu.Lock()
+					defer w.mu.Unlock()
 					if first {
-						*order = append(*order, "raw at "+time.Since(begun).String())
+						at = time.Since(begun)
 					}
 				}
 				l.Begin(ctx)
@@ -245,9 +249,6 @@ func TestCancelClosesRaw(t *testing.T) {
 				l.HearAll()
 				took(t, begun, 3*time.Second)
 				f := wantFailure(t, l, Cancelled, Mail)
-				if (*order)[0] != "raw at 3s" {
-					t.Errorf("closed in the order %q", *order)
-				}
 				if !errors.Is(f.Err, ctx.Err()) || name == "cause" && !errors.Is(f.Err, cause) || f.Limit != 0 {
 					t.Errorf("%v, limit %v: want the error of the context", f, f.Limit)
 				}
@@ -255,6 +256,13 @@ func TestCancelClosesRaw(t *testing.T) {
 				l.End()
 				if l.Failure() != f {
 					t.Errorf("End changed the reason to %v", l.Failure())
+				}
+				// The raw connection is not closed by the goroutine of the call.
+				synctest.Wait()
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if at != 3*time.Second {
+					t.Errorf("the raw connection was closed after %v", at)
 				}
 			})
 		})

@@ -100,6 +100,9 @@ func (l *Link) LastWord(step Step) *Failure {
 	}
 	l.lastUntil = time.Now().Add(lastWords)
 	r, why := l.read(step)
+	if why != nil && why.Kind == TimedOut && l.writeErr == nil {
+		why = &Failure{Kind: Unasked, Step: step} // a reply that has no end
+	}
 	if why != nil {
 		return l.Break(why)
 	}

@@ -467,6 +467,7 @@ func TestLook(t *testing.T) {
 		{"an end", "close", Ended, Reply{}, 0},
 		{"a reset", "reset", Failed, Reply{}, 0},
 		{"garbage", "S! hello", Malformed, Reply{}, 0},
+		{"half a reply and silence", "S> 25\nstall", Unasked, Reply{}, time.Second},
 		{"half a reply and an end", "S> 25\nclose", Ended, Reply{}, 0},
 	} {
 		for name, look := range map[string]func(*Link) *Failure{

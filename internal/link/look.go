@@ -25,27 +25,20 @@ type inputReporter interface {
 // it holds already, and then the socket is asked; anything else is read for a
 // millisecond.
 func (l *Link) Waiting() bool {
-	if l.r.Buffered() > 0 {
+	if l.held() {
 		return true
-	}
-	if len(l.layers) == 1 {
-		if there, known := l.input.waiting(); known {
-			return there
-		}
-		return l.readFor(lookTime)
-	}
-	l.timer.SetReadDeadline(past)
-	if l.fill() {
-		return true // it was held above the raw connection
 	}
 	there, known := l.input.waiting()
 	if !known {
-		return l.readFor(lookTime)
+		return l.readUntil(time.Now().Add(lookTime))
+	}
+	if len(l.layers) == 1 {
+		return there
 	}
 	// The octets may be no more than a session ticket of TLS. They are read; while
 	// they are still there afterwards, they have not been read yet.
 	for limit := lookTime; there; limit *= 2 {
-		if l.readFor(limit) || limit > maxLookTime {
+		if l.readUntil(time.Now().Add(limit)) || limit > maxLookTime {
 			return true
 		}
 		there, _ = l.input.waiting()
@@ -53,20 +46,26 @@ func (l *Link) Waiting() bool {
 	return false
 }
 
-// WaitingCheaply is Waiting where it takes no time: on a connection that can be
-// asked.
+// WaitingCheaply is Waiting where it takes no time: for what was read from the
+// raw connection already, and on one that can be asked.
 func (l *Link) WaitingCheaply() bool {
-	if l.r.Buffered() > 0 {
+	if l.held() {
 		return true
 	}
 	there, known := l.input.waiting()
 	return known && there && l.Waiting()
 }
 
-// readFor reads into the buffer, for no longer than limit, and reports whether
-// octets or an end came.
-func (l *Link) readFor(limit time.Duration) bool {
-	l.timer.SetReadDeadline(time.Now().Add(limit))
+// held reports whether something is buffered, or held above the raw connection,
+// where the raw connection does not show it.
+func (l *Link) held() bool {
+	return l.r.Buffered() > 0 || len(l.layers) > 1 && l.readUntil(past)
+}
+
+// readUntil reads into the buffer, for no longer than until deadline, and reports
+// whether octets or an end came.
+func (l *Link) readUntil(deadline time.Time) bool {
+	l.timer.SetReadDeadline(deadline)
 	return l.fill()
 }
 

@@ -287,6 +287,9 @@ func TestLookOnTLS(t *testing.T) {
 			if there, _ := l.input.waiting(); there {
 				t.Fatal("the second record is in the kernel: the test shows nothing")
 			}
+			if !l.WaitingCheaply() {
+				t.Error("it takes no time to see it, and a cheap look misses it")
+			}
 			mustSee(t, l)
 		})
 		t.Run(fmt.Sprintf("the end, late by %v", lag), func(t *testing.T) {
@@ -356,6 +359,7 @@ func TestLookTakes(t *testing.T) {
 		"a layer on asked":         {func(w *wire) net.Conn { return &layer{Conn: asked{w, true}} }, 0},
 		"a layer on not known":     {func(w *wire) net.Conn { return &layer{Conn: asked{w, false}} }, time.Millisecond},
 		"no deadlines":             {func(w *wire) net.Conn { return noDeadlines{w} }, time.Millisecond},
+		"no deadlines, asked":      {func(w *wire) net.Conn { return unlimited{asked{w, true}} }, 0},
 		"a layer on no deadlines":  {func(w *wire) net.Conn { return &layer{Conn: noDeadlines{w}} }, time.Millisecond},
 		"hidden, although it asks": {func(w *wire) net.Conn { return hidden{asked{w, true}} }, time.Millisecond},
 	} {
@@ -398,6 +402,13 @@ func TestLookTakes(t *testing.T) {
 		})
 	}
 }
+
+// unlimited is a connection without deadlines that can be asked.
+type unlimited struct{ asked }
+
+func (unlimited) SetDeadline(time.Time) error      { return errNoDeadline }
+func (unlimited) SetReadDeadline(time.Time) error  { return errNoDeadline }
+func (unlimited) SetWriteDeadline(time.Time) error { return errNoDeadline }
 
 // A look on net.Pipe sees a peer that is about to write.
 func TestLookOnNetPipe(t *testing.T) {
@@ -467,8 +478,8 @@ func TestLook(t *testing.T) {
 		{"an end", "close", Ended, Reply{}, 0},
 		{"a reset", "reset", Failed, Reply{}, 0},
 		{"garbage", "S! hello", Malformed, Reply{}, 0},
-		{"half a reply and silence", "S> 25\nstall", Unasked, Reply{}, time.Second},
 		{"half a reply and an end", "S> 25\nclose", Ended, Reply{}, 0},
+		{"half a reply and silence", "S> 25\nstall", Unasked, Reply{}, time.Second},
 	} {
 		for name, look := range map[string]func(*Link) *Failure{
 			"Look":   func(l *Link) *Failure { return l.Look(Rcpt) },

@@ -30,7 +30,7 @@ func (l *Link) Waiting() bool {
 	}
 	there, known := l.input.waiting()
 	if !known {
-		return l.readUntil(time.Now().Add(lookTime))
+		return l.readAwake()
 	}
 	if len(l.layers) == 1 {
 		return there
@@ -60,6 +60,24 @@ func (l *Link) WaitingCheaply() bool {
 // where the raw connection does not show it.
 func (l *Link) held() bool {
 	return l.r.Buffered() > 0 || len(l.layers) > 1 && l.readUntil(past)
+}
+
+// readAwake reads a connection that cannot be asked for lookTime. When the time was
+// over before the read began, or long over when it came back, the process slept and
+// the read may have shown nothing: the time is doubled.
+func (l *Link) readAwake() bool {
+	for limit := lookTime; limit <= maxLookTime; limit *= 2 {
+		begun := time.Now()
+		l.timer.SetReadDeadline(begun.Add(limit))
+		inTime := time.Since(begun) < limit
+		if l.fill() {
+			return true
+		}
+		if inTime && time.Since(begun) < 2*limit {
+			break
+		}
+	}
+	return false
 }
 
 // readUntil reads into the buffer, for no longer than until deadline, and reports

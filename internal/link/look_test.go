@@ -432,6 +432,32 @@ func TestLookOnNetPipe(t *testing.T) {
 	})
 }
 
+// A look whose time runs out before the read begins has not looked: a process may
+// not be scheduled for a while.
+func TestLookThatIsLate(t *testing.T) {
+	for name, open := range map[string]func(*wire) net.Conn{
+		"not a socket":     func(w *wire) net.Conn { return w },
+		"a layer on asked": func(w *wire) net.Conn { return &layer{Conn: asked{w, true}} },
+		"a layer":          func(w *wire) net.Conn { return &layer{Conn: w} },
+		"asked":            func(w *wire) net.Conn { return asked{w, true} },
+	} {
+		for _, lag := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 100 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%s, by %v", name, lag), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWire()
+					w.lag = lag
+					l := New(open(w), Config{Limits: limits})
+					if l.Waiting() {
+						t.Error("the look sees what is not there")
+					}
+					w.say(unasked)
+					mustSee(t, l)
+				})
+			})
+		}
+	}
+}
+
 // swallows is a layer that gives nothing out, whatever waits below.
 type swallows struct {
 	*layer

@@ -261,7 +261,9 @@ func (r *Record) StartsAgain() bool {
 		case link.TimedOut, link.Cancelled, link.GivenUp:
 			return false
 		case link.Ended, link.Failed:
-			return !r.Committed
+			if !r.Committed {
+				return true
+			}
 		case link.Malformed, link.OutOfStep, link.Unasked:
 			if r.Lost.Step <= link.Data {
 				return true

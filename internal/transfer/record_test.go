@@ -351,6 +351,8 @@ func TestStartsAgain(t *testing.T) {
 		"sent to one, the other one 503": {facts{mode: data, mail: "250", rcpt: "250/503", data: "354", committed: true, final: "250"}, false},
 
 		"early, sender refused":                 {facts{mode: early, mail: "550", rcpt: "503", committed: true, together: true, final: "503"}, true},
+		"early, sender refused, then the end":   {facts{mode: early, mail: "451 4.4.2", rcpt: "", committed: true, together: true, lost: ended(link.Rcpt)}, true},
+		"early, sender refused, then a reset":   {facts{mode: early, mail: "554", rcpt: "503", committed: true, together: true, lost: reset(link.Final)}, true},
 		"early, 421 to MAIL":                    {facts{mode: early, mail: "421", rcpt: "", committed: true, together: true, lost: closing(link.Mail, "421")}, true},
 		"early, 421 to RCPT, refused":           {facts{mode: early, mail: "250", rcpt: "421", committed: true, together: true, final: "503", lost: closing(link.Rcpt, "421")}, true},
 		"early, 421 to RCPT, taken":             {facts{mode: early, mail: "250", rcpt: "250/421", committed: true, together: true, final: "250", lost: closing(link.Rcpt, "421")}, false},

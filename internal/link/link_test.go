@@ -55,8 +55,8 @@ func TestBrokenIsSticky(t *testing.T) {
 			t.Errorf("%s: %v, want the first reason", name, why)
 		}
 	}
-	if r := l.Surplus(Final); r.Code != 0 {
-		t.Errorf("Surplus: %v", r)
+	if r, noise := l.Surplus(Final); r.Code != 0 || noise {
+		t.Errorf("Surplus: %v, noise %v", r, noise)
 	}
 	l.Quit()
 	if l.Usable() || w.written() != "" {

@@ -130,15 +130,21 @@ func (l *Link) LastWord(step Step) *Failure {
 	return l.Break(&Failure{Kind: Unasked, Step: step, Reply: kept})
 }
 
-// Surplus returns the reply that came after all that was owed, the zero Reply
-// when there is none. Whatever came breaks the link.
-func (l *Link) Surplus(step Step) Reply {
-	if l.failed != nil || l.Settled(step) == nil || !l.r.HasReply() {
-		return Reply{}
+// TakeIn reads what waits, so that Surplus sees it.
+func (l *Link) TakeIn() {
+	if l.failed == nil && l.Waiting() && l.r.Buffered() == 0 {
+		l.readAwake()
 	}
-	r, err := l.r.ReadReply()
-	if err != nil {
-		return Reply{}
+}
+
+// Surplus returns the reply that was read after all that was owed, the zero Reply
+// when there is none. noise reports that something else than a reply was read, or
+// a part of one. Whatever came breaks the link.
+func (l *Link) Surplus(step Step) (r Reply, noise bool) {
+	if l.failed != nil || l.r.Buffered() == 0 {
+		l.Settled(step)
+		return Reply{}, false
 	}
-	return l.Keep(r)
+	r = l.LastWord(step).Reply
+	return r, r.Code == 0
 }

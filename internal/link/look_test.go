@@ -543,30 +543,86 @@ func TestLookAtBuffer(t *testing.T) {
 	}
 }
 
-// Surplus is the reply that came after the last one owed, and breaks the link.
+// Surplus is what came after the last reply owed, and breaks the link. A part of a
+// reply has a second to become whole.
 func TestSurplus(t *testing.T) {
-	for more, want := range map[string]Reply{
-		"":                        {},
-		"550 more\r\n":            {550, "more"},
-		"550-more\r\n550 yet\r\n": {550, "more\nyet"},
-		"550 more\r\n250 yet\r\n": {550, "more"},
-		"55":                      {},
-		"what\r\n":                {},
+	for _, tc := range []struct {
+		more  string
+		then  func(*wire)
+		want  Reply
+		noise bool
+		kind  Kind
+		took  time.Duration
+	}{
+		{more: ""},
+		{more: "", then: func(w *wire) { w.hangUp(io.EOF) }},
+		{more: "550 more\r\n", want: Reply{550, "more"}, kind: Unasked},
+		{more: "550-more\r\n550 yet\r\n", want: Reply{550, "more\nyet"}, kind: Unasked},
+		{more: "550 more\r\n250 yet\r\n", want: Reply{550, "more"}, kind: Unasked},
+		{more: "421 bye\r\n", want: Reply{421, "bye"}, kind: Closing},
+		{more: "what\r\n", noise: true, kind: Malformed},
+		{more: "55", noise: true, kind: Unasked, took: time.Second},
+		{more: "55", then: func(w *wire) { w.hangUp(io.EOF) }, noise: true, kind: Ended},
+		{more: "55", then: func(w *wire) { time.AfterFunc(time.Second/2, func() { w.say("0 more\r\n") }) },
+			want: Reply{550, "more"}, kind: Unasked, took: time.Second / 2},
 	} {
-		w := newWire()
-		l := New(w, Config{Limits: limits})
-		w.say("250 ok\r\n" + more)
-		l.Hear(Final)
-		if r := l.Surplus(Final); r != want {
-			t.Errorf("%q: %v, want %v", more, r, want)
-		}
-		if more == "" {
-			if !l.Usable() {
-				t.Error("broken by nothing")
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire()
+			l := New(w, Config{Limits: limits})
+			w.say("250 ok\r\n" + tc.more)
+			if tc.then != nil {
+				tc.then(w)
 			}
-			continue
+			l.Hear(Final)
+			begun := time.Now()
+			if r, noise := l.Surplus(Final); r != tc.want || noise != tc.noise {
+				t.Errorf("%q: %v, noise %v, want %v, %v", tc.more, r, noise, tc.want, tc.noise)
+			}
+			took(t, begun, tc.took)
+			if tc.more == "" {
+				if !l.Usable() {
+					t.Error("broken by nothing")
+				}
+				return
+			}
+			wantFailure(t, l, tc.kind, Final)
+		})
+	}
+}
+
+// TakeIn reads what waits outside the buffer, on each kind of connection, for Surplus
+// to see.
+func TestTakeIn(t *testing.T) {
+	for name, open := range map[string]func(*wire) net.Conn{
+		"not a socket":     func(w *wire) net.Conn { return w },
+		"asked":            func(w *wire) net.Conn { return asked{w, true} },
+		"a layer on asked": func(w *wire) net.Conn { return &layer{Conn: asked{w, true}} },
+		"a layer":          func(w *wire) net.Conn { return &layer{Conn: w} },
+		"no deadlines":     func(w *wire) net.Conn { return noDeadlines{w} },
+	} {
+		for _, lag := range []time.Duration{0, 5 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%s, late by %v", name, lag), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWire()
+					w.lag = lag
+					l := New(open(w), Config{Limits: limits})
+					defer l.Break(&Failure{Kind: GivenUp})
+					w.say("250 ok\r\n")
+					l.Hear(Final)
+					l.TakeIn()
+					if r, noise := l.Surplus(Final); r.Code != 0 || noise || !l.Usable() {
+						t.Fatalf("%v, %v: there is nothing", r, noise)
+					}
+					w.say("550 more\r\n")
+					synctest.Wait()
+					l.TakeIn()
+					if r, _ := l.Surplus(Final); r != (Reply{550, "more"}) {
+						t.Errorf("%v", r)
+					}
+					l.TakeIn() // of a link that is broken: nothing
+				})
+			})
 		}
-		wantFailure(t, l, Unasked, Final)
 	}
 }
 

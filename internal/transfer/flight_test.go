@@ -284,6 +284,8 @@ func TestEarlyFlight(t *testing.T) {
 		"all refused, and the chunk": {"S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 no\neof", false, false, false},
 		"one refused":                {"S: 250 ok\nS: 550 no\nS: 250 ok\nS: 250 queued\n", true, false, true},
 		"one too many":               {`S> 250 a\r\n250 b\r\n250 c\r\n250 d\r\n550 e\r\n` + "\neof", false, true, false},
+		"one too many, cut short":    {`S> 250 a\r\n250 b\r\n250 c\r\n250 d\r\n55` + "\nclose", false, true, false},
+		"one too many, late":         {"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 queued\nS! 550 what\neof", false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

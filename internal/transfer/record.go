@@ -18,6 +18,7 @@ type Record struct {
 	Chunk             link.Reply   // the refusal of a chunk that was not the last one
 	Final             link.Reply   // the reply to the whole message
 	Surplus           link.Reply   // a reply that came right after the last one owed
+	Noise             bool         // what came there is not a reply, or a part of one
 	Lone              link.Reply   // the reply to the empty message of RFC 2920, 3.1
 
 	Begun     bool          // a command of this message was written
@@ -148,7 +149,7 @@ func (r *Record) aboutAddress(reply link.Reply) bool {
 // shifted by one; after it, a reply that accepts can be one that came late.
 func (r *Record) tooMany() bool {
 	switch extra := r.Surplus; {
-	case extra.Code == 0 || extra.Closing():
+	case extra.Closing(), extra.Code == 0 && !(r.Noise && r.Together):
 		return false
 	case r.Together:
 		accepted, always := r.mayBeAccepted()

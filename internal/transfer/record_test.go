@@ -30,17 +30,17 @@ func replies(texts ...string) []link.Reply {
 // facts is a Record as a table writes it down: the replies to RCPT and DATA in a row,
 // separated by slashes.
 type facts struct {
-	mode                         Mode
-	reset, mail, rcpt, data      string
-	chunk, final, surplus        string
-	committed, together, shifted bool
-	lost                         *link.Failure
-	stop                         Stop
+	mode                                Mode
+	reset, mail, rcpt, data             string
+	chunk, final, surplus               string
+	committed, together, shifted, noise bool
+	lost                                *link.Failure
+	stop                                Stop
 }
 
 func (f facts) record() Record {
 	r := Record{Mode: f.mode, Reset: reply(f.reset), Mail: reply(f.mail), Data: reply(f.data), Chunk: reply(f.chunk), Final: reply(f.final),
-		Surplus: reply(f.surplus), Committed: f.committed, Together: f.together, Shifted: f.shifted, Lost: f.lost, Stop: f.stop, Begun: true}
+		Surplus: reply(f.surplus), Committed: f.committed, Together: f.together, Shifted: f.shifted, Noise: f.noise, Lost: f.lost, Stop: f.stop, Begun: true}
 	r.Rcpt = replies(strings.Split(f.rcpt, "/")...)
 	return r
 }
@@ -486,7 +486,11 @@ func TestTooMany(t *testing.T) {
 	}
 	skips := row("250", "250/", "250", "250")
 	skips.mode.Skip = []bool{false, true}
+	noise := func(f facts) facts { f.noise = true; return f }
 	ask(t, map[string]question{
+		"no reply":                        {noise(row("250", "250", "250", "")), true},
+		"no reply after refusals":         {noise(row("250", "550", "503", "")), false},
+		"no reply after a chunk":          {noise(facts{mode: chunked, mail: "250", rcpt: "250", committed: true, final: "250"}), false},
 		"none":                            {row("250", "250", "250", ""), false},
 		"all accept":                      {row("250", "250", "250", "250"), false},
 		"all accept, one not asked for":   {skips, false},

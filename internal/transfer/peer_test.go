@@ -40,11 +40,15 @@ func to(n int) envelope {
 // written.
 type peer struct {
 	net.Conn
-	mu  sync.Mutex
-	out bytes.Buffer
+	mu   sync.Mutex
+	out  bytes.Buffer
+	seen func(p []byte) // sees each write; nil: nobody does
 }
 
 func (p *peer) Write(b []byte) (int, error) {
+	if p.seen != nil {
+		p.seen(b)
+	}
 	n, err := p.Conn.Write(b)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -328,3 +328,25 @@ func TestEarlyNeedsTheWhole(t *testing.T) {
 		t.Errorf("%+v", a.Record)
 	}
 }
+
+// A server that has one answer for everything has taken nothing.
+func TestEarlyAllRefusedAlike(t *testing.T) {
+	m := Mode{Pipelining: true, Chunking: true, EnhancedCodes: true, Early: true}
+	for _, tc := range []struct {
+		replies string
+		unknown bool
+	}{
+		{strings.Repeat("S: 550 5.1.8 no such domain\n", 3), false},
+		{"S: 250 2.1.0 ok\n" + strings.Repeat("S: 550 5.1.1 no such user\n", 2), true},
+		{strings.Repeat("S: 550 5.1.8 no such domain\n", 2) + "S: 250 2.1.5 ok\n", true},
+	} {
+		a := newAttempt(t, mailLine+rcptLines(to(1))+memoBDAT+tc.replies+"eof", memo, m)
+		a.send(to(1), m)
+		if a.Sent() || a.Unknown() != tc.unknown {
+			t.Errorf("%q: sent %v, unknown %v", tc.replies, a.Sent(), a.Unknown())
+		}
+		if undecided := a.Rcpt[0].Code == 0; undecided != tc.unknown {
+			t.Errorf("%q: the recipient was answered %v", tc.replies, a.Rcpt[0])
+		}
+	}
+}

@@ -184,10 +184,10 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 	return accepted, always
 }
 
-// mixed reports whether MAIL and the recipients from one up to another were in
-// part accepted and in part refused.
+// mixed reports whether MAIL, the recipients from one up to another, and the message
+// were in part accepted and in part refused.
 func (r *Record) mixed(from, to int) bool {
-	accepted, refused := r.Mail.Positive(), r.Mail.Negative()
+	accepted, refused := r.Mail.Positive() || r.Final.Positive(), r.Mail.Negative() || r.Final.Negative()
 	for _, reply := range r.Rcpt[from:to] {
 		accepted, refused = accepted || reply.Positive(), refused || reply.Negative()
 	}
@@ -228,7 +228,7 @@ func (r *Record) Unknown() bool {
 	case !r.Committed || r.Sent():
 		return false
 	case r.Shifted:
-		return true
+		// Whatever answers what, it is not sent to those who were all refused.
 	case r.Final.Code != 0:
 		// A message that was accepted for nobody was not sent. After a refused
 		// MAIL that was no refusal to the recipients, who knows.

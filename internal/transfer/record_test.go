@@ -278,6 +278,7 @@ func TestUnknown(t *testing.T) {
 		"nothing at all":       {facts{rcpt: "/"}, false},
 		"shifted":              {facts{mode: codes, mail: "250", rcpt: "250", committed: true, final: "250 2.1.5", shifted: true}, true},
 		"shifted, refused":     {facts{mode: codes, mail: "250", rcpt: "250", committed: true, final: "550 5.1.1", shifted: true}, true},
+		"shifted, all refused": {facts{mode: codes, mail: "550 5.1.8", rcpt: "550 5.1.8", committed: true, together: true, final: "550 5.1.8", shifted: true}, false},
 
 		"early, drop at once":                        {facts{mode: early, rcpt: "/", committed: true, together: true, lost: ended(link.Mail)}, true},
 		"early, drop at RCPT":                        {facts{mode: early, mail: "250", rcpt: "", committed: true, together: true, lost: ended(link.Rcpt)}, true},
@@ -542,6 +543,24 @@ func TestMixed(t *testing.T) {
 		}
 		if want := reply(tc.mail); tc.want && r.Mail.Code != 0 || !tc.want && r.Mail != want {
 			t.Errorf("MAIL %s, RCPT %s: MAIL is %v", tc.mail, tc.rcpt, r.Mail)
+		}
+	}
+}
+
+// A reply to the message that differs from those to the envelope may be one of them.
+func TestMixedWithFinal(t *testing.T) {
+	for _, tc := range []struct {
+		mail, rcpt, final string
+		want              bool
+	}{
+		{"250", "250", "250 2.1.5", false},
+		{"250", "250", "550 5.1.1", true},
+		{"550", "550", "550 5.1.8", false},
+		{"550", "550", "250 2.1.5", true},
+	} {
+		r := facts{mail: tc.mail, rcpt: tc.rcpt, final: tc.final}.record()
+		if got := r.mixed(0, 1); got != tc.want {
+			t.Errorf("MAIL %s, RCPT %s, message %s: %v", tc.mail, tc.rcpt, tc.final, got)
 		}
 	}
 }

@@ -66,6 +66,8 @@ func (v *verdict) unknown() *SendError {
 	switch a := v.attempt; {
 	case a.Shifted && a.Surplus.Code != 0:
 		cause = &ProtocolError{Stage: StageFinal, Text: "a reply too many: " + v.reply(a.Surplus).String()}
+	case a.Shifted && a.Noise:
+		cause = &ProtocolError{Stage: StageFinal, Text: "more than the replies that were asked for, and not a reply"}
 	case a.Shifted:
 		cause = &ProtocolError{Stage: StageFinal, Text: "a reply about an address in place of the verdict on the message: " + v.reply(a.Final).String()}
 	case a.Lost != nil:

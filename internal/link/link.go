@@ -75,13 +75,13 @@ var (
 // connection is the raw one.
 func New(nc net.Conn, cfg Config) *Link {
 	l := &Link{cfg: cfg}
-	raw := nc
+	raw, alone := nc, true // not compared: a connection may be of any type
 	for {
 		below, ok := raw.(interface{ NetConn() net.Conn })
 		if !ok || below.NetConn() == nil {
 			break
 		}
-		raw = below.NetConn()
+		raw, alone = below.NetConn(), false
 	}
 	l.layers = []net.Conn{raw}
 	l.input.init(raw)
@@ -92,18 +92,25 @@ func New(nc net.Conn, cfg Config) *Link {
 	}
 	if l.timer = raw; raw.SetReadDeadline(never) != nil {
 		l.timer = newTimed(nc)
-		nc = l.timer
+		nc, alone = l.timer, false
 	}
-	l.Upgrade(nc)
+	if alone {
+		l.use(nc)
+	} else {
+		l.Upgrade(nc)
+	}
 	return l
 }
 
 // Upgrade reads and writes nc from now on, which stands on what was used before.
 // What was buffered from the connection before is gone.
 func (l *Link) Upgrade(nc net.Conn) {
-	if l.nc = nc; l.raw() != nc {
-		l.layers = append(l.layers, nc)
-	}
+	l.layers = append(l.layers, nc)
+	l.use(nc)
+}
+
+func (l *Link) use(nc net.Conn) {
+	l.nc = nc
 	l.r = smtpwire.NewReader(nc)
 	l.w = smtpwire.NewWriter(nc)
 }

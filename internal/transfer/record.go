@@ -18,6 +18,7 @@ type Record struct {
 	Chunk             link.Reply   // the refusal of a chunk that was not the last one
 	Final             link.Reply   // the reply to the whole message
 	Surplus           link.Reply   // a reply that came right after the last one owed
+	Noise             bool         // what came there is not a reply, or a part of one
 	Lone              link.Reply   // the reply to the empty message of RFC 2920, 3.1
 
 	Begun     bool          // a command of this message was written
@@ -148,7 +149,7 @@ func (r *Record) aboutAddress(reply link.Reply) bool {
 // shifted by one; after it, a reply that accepts can be one that came late.
 func (r *Record) tooMany() bool {
 	switch extra := r.Surplus; {
-	case extra.Code == 0 || extra.Closing():
+	case extra.Closing(), extra.Code == 0 && !(r.Noise && r.Together):
 		return false
 	case r.Together:
 		accepted, always := r.mayBeAccepted()
@@ -183,10 +184,10 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 	return accepted, always
 }
 
-// mixed reports whether MAIL and the recipients from one up to another were in
-// part accepted and in part refused.
+// mixed reports whether MAIL, the recipients from one up to another, and the message
+// were in part accepted and in part refused.
 func (r *Record) mixed(from, to int) bool {
-	accepted, refused := r.Mail.Positive(), r.Mail.Negative()
+	accepted, refused := r.Mail.Positive() || r.Final.Positive(), r.Mail.Negative() || r.Final.Negative()
 	for _, reply := range r.Rcpt[from:to] {
 		accepted, refused = accepted || reply.Positive(), refused || reply.Negative()
 	}
@@ -227,7 +228,7 @@ func (r *Record) Unknown() bool {
 	case !r.Committed || r.Sent():
 		return false
 	case r.Shifted:
-		return true
+		// Whatever answers what, it is not sent to those who were all refused.
 	case r.Final.Code != 0:
 		// A message that was accepted for nobody was not sent. After a refused
 		// MAIL that was no refusal to the recipients, who knows.
@@ -261,7 +262,9 @@ func (r *Record) StartsAgain() bool {
 		case link.TimedOut, link.Cancelled, link.GivenUp:
 			return false
 		case link.Ended, link.Failed:
-			return !r.Committed
+			if !r.Committed {
+				return true
+			}
 		case link.Malformed, link.OutOfStep, link.Unasked:
 			if r.Lost.Step <= link.Data {
 				return true

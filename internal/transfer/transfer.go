@@ -194,9 +194,9 @@ func (t *Transfer) commitWith(p []byte) {
 // It cannot undo the verdict but show that it was not one.
 func (t *Transfer) afterFinal() {
 	if t.Together {
-		t.link.WaitingCheaply()
+		t.link.TakeIn()
 	}
-	t.Surplus = t.link.Surplus(link.Final)
+	t.Surplus, t.Noise = t.link.Surplus(link.Final)
 	if t.Shifted = t.shifted(); t.Shifted {
 		t.forget(0, len(t.Rcpt))
 	}

@@ -2,6 +2,7 @@ package submission
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/fe022423/submission/internal/address"
@@ -36,7 +37,7 @@ func New(addr string, o *Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg}
-	c.pool = newPool(cfg, c.Dial)
+	c.pool = newPool(cfg, c.dial)
 	return c, nil
 }
 
@@ -99,8 +100,15 @@ func (c *Client) begin(ctx context.Context, env *Envelope) *Transaction {
 
 // Dial opens your own session, outside the pool and its limits: it connects, greets,
 // secures and authenticates. You close it. Errors are *ConnectError, *TLSError and
-// *AuthError.
+// *AuthError; after Close a *ConnectError that wraps ErrClosed.
 func (c *Client) Dial(ctx context.Context) (*Session, error) {
+	if c.pool.isClosed() {
+		return nil, &ConnectError{Addr: c.cfg.addr(), Stage: StageDial, Err: errClientClosed}
+	}
+	return c.dial(ctx)
+}
+
+func (c *Client) dial(ctx context.Context) (*Session, error) {
 	nc, err := c.cfg.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -112,7 +120,13 @@ func (c *Client) Dial(ctx context.Context) (*Session, error) {
 // It asks over an idle session with NOOP where there is one, and else opens one, which
 // it leaves to the next send; when every session is in use it waits for one, as a send
 // does. It is fit for a readiness probe. Errors are those of Dial; a *SendError never.
-func (c *Client) Ping(ctx context.Context) error { return c.pool.ping(ctx) }
+func (c *Client) Ping(ctx context.Context) error {
+	err := c.pool.ping(ctx)
+	if lost := (*linkError)(nil); err == errClientClosed || errors.As(err, &lost) && lost.stage == StageWait {
+		return &ConnectError{Addr: c.cfg.addr(), Stage: StageWait, Err: err}
+	}
+	return err
+}
 
 // Stats returns the figures of the Client as of now. It does not wait.
 func (c *Client) Stats() Stats { return c.pool.stats() }

@@ -3,7 +3,6 @@ package submission
 import (
 	"container/list"
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -56,37 +55,6 @@ const (
 	// forgot the connection answers nothing.
 	probeTime = 5 * time.Second
 )
-
-// enter begins a call, which leave ends. A call that began before the Client was
-// closed comes to its end.
-func (p *pool) enter() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return errClientClosed
-	}
-	p.sends++
-	return nil
-}
-
-func (p *pool) isClosed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed
-}
-
-func (p *pool) leave() {
-	p.mu.Lock()
-	p.sends--
-	last := p.closed && p.sends == 0
-	p.mu.Unlock()
-	if last {
-		p.retireIdle()
-	}
-}
-
-// errClientClosed is what a call gets that began too late.
-var errClientClosed = fmt.Errorf("client is %w", ErrClosed)
 
 // take returns a session that nothing is known against: the idle one used last,
 // or a fresh one. With fresh it is one that was never used.

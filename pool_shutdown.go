@@ -7,6 +7,37 @@ import (
 	"github.com/fe022423/submission/internal/link"
 )
 
+// enter begins a call, which leave ends. A call that began before the Client was
+// closed comes to its end.
+func (p *pool) enter() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errClientClosed
+	}
+	p.sends++
+	return nil
+}
+
+func (p *pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+func (p *pool) leave() {
+	p.mu.Lock()
+	p.sends--
+	last := p.closed && p.sends == 0
+	p.mu.Unlock()
+	if last {
+		p.retireIdle()
+	}
+}
+
+// errClientClosed is what a call gets that began too late.
+var errClientClosed = fmt.Errorf("client is %w", ErrClosed)
+
 // shutdown refuses new calls, and waits until those that began before have ended and
 // every session is closed. When ctx is done first, it cuts off what still runs.
 func (p *pool) shutdown(ctx context.Context) error {

@@ -3,8 +3,6 @@ package submission
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 
 	"github.com/fe022423/submission/internal/smtpwire"
 	"github.com/fe022423/submission/internal/transfer"
@@ -110,79 +108,6 @@ func (t *Transaction) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom adds the bytes of r up to its end. A failure of r ends the transaction as
-// well: the connection is closed and nothing is delivered.
-func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
-	var n int64
-	for empty := 0; t.state == txHolding || t.state == txStreaming; {
-		if t.ctx.Err() != nil {
-			return n, t.withhold(givenUp(StageMessage, t.ctx))
-		}
-		buf := t.in
-		got, err := r.Read(buf)
-		if got > 0 {
-			empty = 0
-			if m, err := t.Write(buf[:got]); err != nil {
-				return n + int64(m), err
-			}
-			n += int64(got)
-		}
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, t.sourceFailed(err)
-		}
-		if empty++; empty > maxEmptyReads {
-			return n, t.sourceFailed(io.ErrNoProgress)
-		}
-	}
-	if t.err != nil {
-		return n, t.err
-	}
-	return n, errOver
-}
-
-// maxEmptyReads is how often a source may yield nothing without an error.
-const maxEmptyReads = 100
-
-func (t *Transaction) readAll(msg io.Reader) (*Result, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	defer t.cut() // a source that panics
-	t.rewinder = newRewinder(msg)
-	for {
-		_, err := t.ReadFrom(msg)
-		if err == nil {
-			_, err = t.Commit()
-		}
-		if err != errStartsAgain {
-			return t.result, t.err
-		}
-		if err := t.rewinder.rewind(); err != nil {
-			return nil, t.sourceFailed(err)
-		}
-	}
-}
-
-func (t *Transaction) call(write func(io.Writer) error) (*Result, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	defer t.cut()
-	if err := write(writerOnly{t}); err != nil {
-		return nil, t.sourceFailed(err)
-	}
-	return t.Commit()
-}
-
-// writerOnly hides Commit and Abort from the writing function.
-type writerOnly struct{ t *Transaction }
-
-func (w writerOnly) Write(p []byte) (int, error)               { return w.t.Write(p) }
-func (w writerOnly) ReadFrom(r io.Reader) (n int64, err error) { return w.t.ReadFrom(r) }
-
 // Prepare sends everything but the last bytes of the message: when it returns nil,
 // Commit is the next write. Before Prepare returns, nothing can have been accepted, so
 // if you keep a journal of what was sent, write your mark between the two. Only Commit
@@ -256,29 +181,6 @@ func (t *Transaction) Abort() error {
 		t.withhold(ErrAborted)
 	}
 	return nil
-}
-
-// cut ends a transaction that its source left by a panic.
-func (t *Transaction) cut() {
-	if t.state != txOver {
-		t.withhold(errPanicked)
-	}
-}
-
-// sourceFailed ends a message that did not come whole.
-func (t *Transaction) sourceFailed(err error) error {
-	if t.state == txOver {
-		return t.err // the source only hands on what Write told it
-	}
-	if t.ctx.Err() == nil {
-		return t.withhold(fmt.Errorf("message source: %w", err))
-	}
-	// It failed because the caller gave up, or as good as because of that.
-	why := givenUp(StageMessage, t.ctx)
-	if !errors.Is(err, t.ctx.Err()) {
-		why.err = fmt.Errorf("%w (message source: %w)", why.err, err)
-	}
-	return t.withhold(why)
 }
 
 // errOver answers a Write or a Prepare that comes when there is nothing left to

@@ -300,3 +300,14 @@ func TestSendFuncIgnoresError(t *testing.T) {
 	verdict{stage: submission.StageRcpt, code: 550, status: []submission.RecipientStatus{submission.RecipientInvalid}}.check(t, nil, err)
 	mustSend(t, s, memoTo("b@test.example"))
 }
+
+// A message that there is none of is refused before anything is sent.
+func TestNoSource(t *testing.T) {
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	defer s.Close()
+	_, err := s.Send(context.Background(), memoTo("b@test.example"), nil)
+	verdict{stage: submission.StageMessage, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
+	_, err = s.SendFunc(context.Background(), memoTo("b@test.example"), nil)
+	verdict{stage: submission.StageMessage, status: []submission.RecipientStatus{submission.RecipientUnsent}}.check(t, nil, err)
+	mustSend(t, s, memoTo("b@test.example"))
+}

@@ -152,7 +152,7 @@ func (v *verdict) notBegun() *SendError {
 			e.Stage = StageWait
 		case isType[*AddressError](e.Err) || e.Err == ErrNoRecipients:
 			e.Stage = StageRcpt
-		case e.Err == ErrAborted:
+		case e.Err == ErrAborted, e.Err == errNoSource:
 			e.Stage = StageMessage
 		}
 	}

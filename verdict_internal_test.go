@@ -64,7 +64,7 @@ func (d *dice) plan(t *testing.T) (p plan, err error) {
 		addrs := []string{fmt.Sprintf("r%d@test.example", i), fmt.Sprintf("not\r\nan address %d", i), "имя@test.example", ""}
 		env.To = append(env.To, Recipient{Addr: addrs[max(0, d.roll(8)-4)]})
 	}
-	p, err = makePlan(&env, "", newMemory().(*memory))
+	err = p.write(&env, "", newMemory().(*memory))
 	if len(p.rcpts) != len(env.To) {
 		t.Fatalf("%d recipients of %d", len(p.rcpts), len(env.To))
 	}

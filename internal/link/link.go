@@ -35,7 +35,8 @@ type Link struct {
 	layers []net.Conn // from the raw connection to what is read and written
 	input  input      // what can be known of the raw connection without reading
 	nc     net.Conn   // what is read and written: the last of layers
-	timer  net.Conn   // whose deadlines bound all of it, whatever the layers above do
+	timer  net.Conn   // whose deadlines count; see Upgrade
+	trust  bool       // timer is known to heed them
 	r      *smtpwire.Reader
 	w      *smtpwire.Writer
 	owed   queue
@@ -90,22 +91,27 @@ func New(nc net.Conn, cfg Config) *Link {
 		defer l.watcher.Done()
 		raw.Close()
 	}
+	l.trust = true
 	if l.timer = raw; raw.SetReadDeadline(never) != nil {
 		l.timer = newTimed(nc)
 		nc, alone = l.timer, false
 	}
-	if alone {
-		l.use(nc)
-	} else {
-		l.Upgrade(nc)
+	if !alone {
+		l.layers = append(l.layers, nc)
 	}
+	l.use(nc)
 	return l
 }
 
 // Upgrade reads and writes nc from now on, which stands on what was used before.
-// What was buffered from the connection before is gone.
+// What was buffered from the connection before is gone. Deadlines are set on nc, which
+// may read ahead of the raw connection, until it shows that it does not heed them; one
+// that says what it stands on, as crypto/tls does, hands them on.
 func (l *Link) Upgrade(nc net.Conn) {
 	l.layers = append(l.layers, nc)
+	if _, ok := nc.(interface{ NetConn() net.Conn }); !ok {
+		l.timer, l.trust = nc, false
+	}
 	l.use(nc)
 }
 

@@ -84,8 +84,22 @@ func (l *Link) readAwake() bool {
 // whether octets or an end came.
 func (l *Link) readUntil(deadline time.Time) bool {
 	l.timer.SetReadDeadline(deadline)
-	return l.fill()
+	if l.trust {
+		return l.fill()
+	}
+	late := time.AfterFunc(max(0, time.Until(deadline))+heedTime, func() { l.raw().SetReadDeadline(past) })
+	came := l.fill()
+	if heeded := late.Stop(); !heeded { // only the raw connection could end the read
+		l.raw().SetReadDeadline(never)
+		l.timer, l.trust = l.raw(), true
+	} else if !came {
+		l.trust = true
+	}
+	return came
 }
+
+// heedTime is how late a read may come back that a deadline should have ended.
+const heedTime = time.Second
 
 func (l *Link) fill() bool {
 	err := l.r.Fill()

@@ -28,7 +28,9 @@ type loan struct {
 func (t *Transaction) advance(to txState) {
 	for fresh := false; ; fresh = true {
 		reused := t.try(to, fresh)
-		again := reused && !fresh && t.attempt.refused == nil && t.attempt.StartsAgain() && t.ctx.Err() == nil
+		// What goes well goes on: octets of the message may be out already.
+		over := to == txOver || !t.attempt.OK()
+		again := over && reused && !fresh && t.attempt.refused == nil && t.attempt.StartsAgain() && t.ctx.Err() == nil
 		switch {
 		case again:
 			t.release()

@@ -3,6 +3,7 @@ package submission
 import (
 	"context"
 
+	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/transfer"
 )
 
@@ -32,7 +33,8 @@ type loan struct {
 // wrong one starts once more, on a fresh one; what that one says is final.
 func (t *Transaction) advance(to txState) {
 	t.try(to)
-	if !t.fresh && t.mayStartAgain() {
+	// What goes well goes on: octets of the message may be out already.
+	if !t.fresh && (to == txOver || !t.attempt.OK()) && t.mayStartAgain() {
 		t.lender.noteRestart()
 		t.release()
 		t.fresh = true
@@ -137,6 +139,9 @@ func (t *Transaction) release() {
 		s.messages++
 	}
 	s.unfit = s.unfit || t.attempt.SessionWrong()
+	if t.attempt.Unfinished() {
+		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
+	}
 	if t.lender != nil {
 		defer t.lender.give(s) // also when a hook panics
 	}

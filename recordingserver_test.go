@@ -105,6 +105,7 @@ type recordingServer struct {
 	current  *recordingSession
 	accepted map[string][]string        // by message: the recipients of each time, joined by commas
 	whole    map[string]bool            // by message: its last octet was written
+	blind    bool                       // or it was about to be, where nobody could see it
 	refused  map[string]map[string]bool // by message: recipients that were refused for good
 	strange  []string                   // what no client should send
 	lines    []string

@@ -161,7 +161,7 @@ func (r *Record) tooMany() bool {
 
 // mayBeAccepted goes through the ways to take one of the replies of a flight, with
 // the surplus one, for the reply too many. accepted reports whether in one of them
-// the message was accepted, always whether in each.
+// the message may have been accepted, always whether it was in each.
 func (r *Record) mayBeAccepted() (accepted, always bool) {
 	replies := make([]bool, 0, len(r.Rcpt)+3)
 	replies = append(replies, r.Mail.Positive())
@@ -171,15 +171,15 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 		}
 	}
 	replies = append(replies, r.Final.Positive(), r.Surplus.Positive())
+	// What is neither an acceptance nor a refusal leaves a message open.
+	unclear := !r.Surplus.Positive() && !r.Surplus.Negative()
 	always = true
 	for skip := range replies {
 		left := slices.Delete(slices.Clone(replies), skip, skip+1)
 		last := len(left) - 1
-		if left[0] && left[last] && slices.Contains(left[1:last], true) {
-			accepted = true
-		} else {
-			always = false
-		}
+		delivers := left[0] && slices.Contains(left[1:last], true)
+		always = always && delivers && left[last]
+		accepted = accepted || delivers && (left[last] || unclear && skip <= last)
 	}
 	return accepted, always
 }

@@ -491,6 +491,9 @@ func TestTooMany(t *testing.T) {
 	ask(t, map[string]question{
 		"no reply":                        {noise(row("250", "250", "250", "")), true},
 		"no reply after refusals":         {noise(row("250", "550", "503", "")), false},
+		"no reply after a refusal":        {noise(row("250", "250", "550", "")), true},
+		"a 354 after a refusal":           {row("250", "250", "550", "354"), true},
+		"a 354 after refusals":            {row("250", "550", "503", "354"), false},
 		"no reply after a chunk":          {noise(facts{mode: chunked, mail: "250", rcpt: "250", committed: true, final: "250"}), false},
 		"none":                            {row("250", "250", "250", ""), false},
 		"all accept":                      {row("250", "250", "250", "250"), false},

@@ -77,6 +77,12 @@ func resized(list []link.Reply, n int) []link.Reply {
 	return list
 }
 
+// Unfinished reports whether the server waits for more of the message: no command may
+// follow on the link.
+func (t *Transfer) Unfinished() bool {
+	return t.Final.Code == 0 && t.Lone.Code == 0 && (t.body != nil || t.Data.Code/100 == 3)
+}
+
 // OnWritten sets what is called when the last octet was handed to the
 // connection.
 func (t *Transfer) OnWritten(f func(octets int64)) { t.written = f }

@@ -139,11 +139,11 @@ func (t *Transaction) release() {
 		s.messages++
 	}
 	s.unfit = s.unfit || t.attempt.SessionWrong()
-	if t.attempt.Unfinished() {
-		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
-	}
 	if t.lender != nil {
 		defer t.lender.give(s) // also when a hook panics
+	}
+	if t.attempt.Unfinished() {
+		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
 	}
 	s.link.End()
 }

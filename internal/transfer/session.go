@@ -24,7 +24,9 @@ func (r *Record) StartsAgain() bool {
 				return true
 			}
 		case link.Malformed, link.OutOfStep, link.Unasked:
-			if r.Lost.Step <= link.Data {
+			// In the middle of a message a refusal is one of the message, and what
+			// accepts is a reply too many to something before.
+			if r.Lost.Step <= link.Data || !r.Committed && r.Lost.Kind == link.Unasked && r.Lost.Reply.Positive() {
 				return true
 			}
 		}

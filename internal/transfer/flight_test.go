@@ -350,3 +350,29 @@ func TestEarlyAllRefusedAlike(t *testing.T) {
 		}
 	}
 }
+
+// A final reply of a class that makes no sense is the loss of the link, and shows that
+// replies to the envelope may be shifted, unless a 354 was in its place.
+func TestFinalOutOfStep(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode   Mode
+		script string
+		unsure bool
+	}{
+		"DATA":              {Mode{Pipelining: true}, "C: DATA\nS: 250 a\nS: 550 b\nS: 250 c\nS: 354 go\n" + memoData + "S: 354 what\neof", false},
+		"BDAT":              {Mode{Pipelining: true, Chunking: true, ChunkSize: 100}, "S: 250 a\nS: 550 b\nS: 250 c\n" + memoBDAT + "S: 354 what\neof", true},
+		"early":             {Mode{Pipelining: true, Chunking: true, Early: true}, memoBDAT + "S: 250 a\nS: 550 b\nS: 250 c\nS: 354 what\neof", true},
+		"early, at a RCPT":  {Mode{Pipelining: true, Chunking: true, Early: true}, memoBDAT + "S: 250 a\nS: 550 b\nS: 354 what\neof", true},
+		"early, as refused": {Mode{Pipelining: true, Chunking: true, Early: true}, memoBDAT + "S: 550 a\nS: 550 b\nS: 550 c\nS: 354 what\neof", false},
+	} {
+		a := newAttempt(t, mailLine+rcptLines(to(2))+tc.script, memo, tc.mode)
+		a.send(to(2), tc.mode)
+		refused := name == "early, as refused"
+		if !a.Committed || a.Sent() || a.Unknown() == refused || a.Lost == nil || a.Lost.Kind != link.OutOfStep {
+			t.Errorf("%s: sent %v, unknown %v, lost for %v", name, a.Sent(), a.Unknown(), a.Lost)
+		}
+		if forgotten := a.Rcpt[0].Code == 0; forgotten != tc.unsure {
+			t.Errorf("%s: the replies to RCPT are %v", name, a.Rcpt)
+		}
+	}
+}

@@ -90,6 +90,9 @@ func (l *Link) hearAll(toTheEnd bool) {
 		}
 		r, why := l.read(o.Step)
 		if why != nil {
+			if l.failed != nil && l.failed != why {
+				l.failed.Rest = why
+			}
 			l.Break(why)
 			l.missAll(o)
 			return

@@ -233,11 +233,14 @@ func (r *Record) Unknown() bool {
 		// A message that was accepted for nobody was not sent. After a refused
 		// MAIL that was no refusal to the recipients, who knows.
 		return r.Final.Positive() && r.AnyAccepted()
-	case r.Mail.Negative():
+	case r.Mail.Negative() && r.gone():
 		return r.AnyAccepted()
 	}
 	return r.AnyAccepted() || r.anyUnanswered()
 }
+
+// gone reports whether the message lost its link because the connection is gone.
+func (r *Record) gone() bool { return r.Lost != nil && r.Lost.Gone() }
 
 // anyUnanswered reports whether a recipient was asked for and not answered. It
 // is meant for a message that was committed, when every recipient was.

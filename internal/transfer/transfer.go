@@ -201,6 +201,9 @@ func (t *Transfer) afterFinal() {
 		t.lose(t.link.Failure()) // the last reply was heard, and makes no sense there
 		t.forgetShifted(command{step: link.Mail}, command{step: over})
 	}
+	if t.Together && t.Final.Code == 0 && !t.gone() {
+		t.forget(0, len(t.Rcpt)) // one too many may be among those that came
+	}
 	if t.Shifted = t.shifted(); t.Shifted {
 		t.forget(0, len(t.Rcpt))
 	}

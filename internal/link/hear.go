@@ -119,7 +119,8 @@ func (l *Link) hearAll(toTheEnd bool) {
 			l.lastUntil = time.Now().Add(lastWords)
 		}
 	}
-	if l.failed != nil {
+	if l.failed != nil && !l.closed {
+		l.keepSurplus()
 		l.close(l.failed)
 	}
 }

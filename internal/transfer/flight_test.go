@@ -282,6 +282,7 @@ func TestEarlyFlight(t *testing.T) {
 		"the end":                    {"S: 250 ok\nclose\neof", false, true, false},
 		"refused and the end":        {"S: 550 no\nclose\neof", false, false, false},
 		"all refused, and the chunk": {"S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 no\neof", false, false, false},
+		"421, and one too many":      {"S: 250 ok\nS: 250 ok\nS: 421 bye\nS: 550 what\nS: 250 queued\neof", false, true, false},
 		"refused and silence":        {"S: 550 no\nstall\neof", false, true, false},
 		"one refused and silence":    {"S: 250 ok\nS: 550 no\nS: 450 no\nstall\neof", false, true, false},
 		"one refused and the end":    {"S: 250 ok\nS: 550 no\nS: 450 no\nclose\neof", false, false, false},

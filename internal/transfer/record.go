@@ -177,8 +177,9 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 	for skip := range replies {
 		left := slices.Delete(slices.Clone(replies), skip, skip+1)
 		last := len(left) - 1
-		delivers := left[0] && slices.Contains(left[1:last], true)
-		always = always && delivers && left[last]
+		// After a refused MAIL that was no refusal to the recipients, who knows.
+		delivers := slices.Contains(left[1:last], true)
+		always = always && left[0] && delivers && left[last]
 		accepted = accepted || delivers && (left[last] || unclear && skip <= last)
 	}
 	return accepted, always

@@ -519,6 +519,7 @@ func TestTooMany(t *testing.T) {
 		"the refused sender may be extra": {row("550", "250", "250", "250"), true},
 		"refused whatever is extra":       {row("250", "550", "554", "554"), false},
 		"refused, and a late acceptance":  {row("250", "550", "503", "250"), false},
+		"the sender refused, one taken":   {row("550", "503/250", "550", "250"), true},
 		"everything refused":              {row("550", "503", "503", "503"), false},
 		"may be accepted late":            {row("250", "250", "550", "250"), true},
 	}, (*Record).tooMany)

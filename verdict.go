@@ -179,7 +179,7 @@ func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 			continue
 		case len(a.Rcpt) == 0 || !a.named(i):
 			continue // RecipientUnsent
-		case a.Mail.Negative() && !a.Accepted(i):
+		case a.Mail.Negative() && a.Refused(i):
 			continue // what follows a refused MAIL says nothing about the address
 		}
 		r := a.Rcpt[i]

@@ -71,3 +71,19 @@ func TestWhy(t *testing.T) {
 		t.Error("the error that was given was changed")
 	}
 }
+
+// A connection that ended or failed is gone; a server that says nothing is not.
+func TestGone(t *testing.T) {
+	for kind := Failed; kind <= GivenUp; kind++ {
+		f := &Failure{Kind: kind}
+		if want := kind == Failed || kind == Ended; f.Gone() != want {
+			t.Errorf("kind %d: gone %v", kind, f.Gone())
+		}
+		for rest, want := range map[Kind]bool{Ended: true, Failed: true, TimedOut: false, Cancelled: false, Malformed: false} {
+			f.Rest = &Failure{Kind: rest}
+			if f.Gone() != want {
+				t.Errorf("kind %d, the rest %d: gone %v", kind, rest, f.Gone())
+			}
+		}
+	}
+}

@@ -187,6 +187,9 @@ func TestHearToTheEnd(t *testing.T) {
 						t.Errorf("missed for %v, want the first reason", why)
 					}
 				}
+				if (f.Rest != nil) != (len(told.missed) > 0) || f.Gone() != (tc.name == "421, then the end") {
+					t.Errorf("the rest was lost for %v, gone %v", f.Rest, f.Gone())
+				}
 				if !l.closed {
 					t.Error("not closed")
 				}

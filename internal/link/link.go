@@ -47,6 +47,8 @@ type Link struct {
 	writeErr   error         // a write failed; replies that came before it still count
 	writeLimit time.Duration // how long that write might take
 	lastUntil  time.Time     // until when what is owed is still heard, after a 421
+	surplus    Reply         // see Surplus, of a link that broke before
+	noise      bool
 	closed     bool
 
 	killed atomic.Pointer[error] // why another goroutine cut the connection

@@ -155,10 +155,28 @@ func (l *Link) TakeIn() {
 // when there is none. noise reports that something else than a reply was read, or
 // a part of one. Whatever came breaks the link.
 func (l *Link) Surplus(step Step) (r Reply, noise bool) {
-	if l.failed != nil || l.r.Buffered() == 0 {
+	switch {
+	case l.failed != nil:
+		return l.surplus, l.noise
+	case l.r.Buffered() == 0:
 		l.Settled(step)
 		return Reply{}, false
 	}
 	r = l.LastWord(step).Reply
 	return r, r.Code == 0
+}
+
+// keepSurplus keeps for Surplus what waits on a link that is broken and not closed.
+func (l *Link) keepSurplus() {
+	if l.Waiting() && l.r.Buffered() == 0 {
+		l.readAwake()
+	}
+	if l.r.Buffered() == 0 {
+		return
+	}
+	if r, why := l.read(l.failed.Step); why == nil {
+		l.surplus = l.Keep(r)
+	} else {
+		l.noise = true
+	}
 }

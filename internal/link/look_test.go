@@ -590,6 +590,50 @@ func TestSurplus(t *testing.T) {
 	}
 }
 
+// Last words may be more than was owed, too.
+func TestSurplusAfterClosing(t *testing.T) {
+	for _, tc := range []struct {
+		more  []string
+		want  Reply
+		noise bool
+		took  time.Duration
+	}{
+		{},
+		{more: []string{"250 queued\r\n"}, want: Reply{250, "queued"}},
+		{more: []string{"25", "0 queued\r\n"}, want: Reply{250, "queued"}},
+		{more: []string{"25"}, noise: true, took: time.Second},
+		{more: []string{"what\r\n"}, noise: true},
+	} {
+		for _, stop := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWire()
+				l := New(asked{w, true}, Config{Limits: limits})
+				w.say(append([]string{"421 bye\r\n", "550 no\r\n"}, tc.more...)...)
+				var told log
+				l.Owes(Owed{&told, Rcpt, 0})
+				if !stop {
+					l.Owes(Owed{&told, Final, 0})
+				}
+				begun := time.Now()
+				if stop {
+					l.HearAll() // nothing is heard after a 421 here
+				} else {
+					l.HearToTheEnd()
+					took(t, begun, tc.took)
+				}
+				r, noise := l.Surplus(Final)
+				if stop && (r.Code != 0 || noise) || !stop && (r != tc.want || noise != tc.noise) {
+					t.Errorf("%q: %v, noise %v, want %v, %v", tc.more, r, noise, tc.want, tc.noise)
+				}
+				wantFailure(t, l, Closing, Rcpt)
+				if !w.isClosed() {
+					t.Error("not closed")
+				}
+			})
+		}
+	}
+}
+
 // TakeIn reads what waits outside the buffer, on each kind of connection, for Surplus
 // to see.
 func TestTakeIn(t *testing.T) {

@@ -282,6 +282,12 @@ func TestEarlyFlight(t *testing.T) {
 		"the end":                    {"S: 250 ok\nclose\neof", false, true, false},
 		"refused and the end":        {"S: 550 no\nclose\neof", false, false, false},
 		"all refused, and the chunk": {"S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 no\neof", false, false, false},
+		"421, and one too many":      {"S: 250 ok\nS: 250 ok\nS: 421 bye\nS: 550 what\nS: 250 queued\neof", false, true, false},
+		"refused and silence":        {"S: 550 no\nstall\neof", false, true, false},
+		"one refused and silence":    {"S: 250 ok\nS: 550 no\nS: 450 no\nstall\neof", false, true, false},
+		"one refused and the end":    {"S: 250 ok\nS: 550 no\nS: 450 no\nclose\neof", false, false, false},
+		"421 to MAIL and silence":    {"S: 421 bye\nstall\neof", false, true, false},
+		"421 to MAIL and the end":    {"S: 421 bye\nclose\neof", false, false, false},
 		"one refused":                {"S: 250 ok\nS: 550 no\nS: 250 ok\nS: 250 queued\n", true, false, true},
 		"one too many":               {`S> 250 a\r\n250 b\r\n250 c\r\n250 d\r\n550 e\r\n` + "\neof", false, true, false},
 		"one too many, cut short":    {`S> 250 a\r\n250 b\r\n250 c\r\n250 d\r\n55` + "\nclose", false, true, false},
@@ -347,6 +353,32 @@ func TestEarlyAllRefusedAlike(t *testing.T) {
 		}
 		if undecided := a.Rcpt[0].Code == 0; undecided != tc.unknown {
 			t.Errorf("%q: the recipient was answered %v", tc.replies, a.Rcpt[0])
+		}
+	}
+}
+
+// A final reply of a class that makes no sense is the loss of the link, and shows that
+// replies to the envelope may be shifted, unless a 354 was in its place.
+func TestFinalOutOfStep(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode   Mode
+		script string
+		unsure bool
+	}{
+		"DATA":              {Mode{Pipelining: true}, "C: DATA\nS: 250 a\nS: 550 b\nS: 250 c\nS: 354 go\n" + memoData + "S: 354 what\neof", false},
+		"BDAT":              {Mode{Pipelining: true, Chunking: true, ChunkSize: 100}, "S: 250 a\nS: 550 b\nS: 250 c\n" + memoBDAT + "S: 354 what\neof", true},
+		"early":             {Mode{Pipelining: true, Chunking: true, Early: true}, memoBDAT + "S: 250 a\nS: 550 b\nS: 250 c\nS: 354 what\neof", true},
+		"early, at a RCPT":  {Mode{Pipelining: true, Chunking: true, Early: true}, memoBDAT + "S: 250 a\nS: 550 b\nS: 354 what\neof", true},
+		"early, as refused": {Mode{Pipelining: true, Chunking: true, Early: true}, memoBDAT + "S: 550 a\nS: 550 b\nS: 550 c\nS: 354 what\neof", false},
+	} {
+		a := newAttempt(t, mailLine+rcptLines(to(2))+tc.script, memo, tc.mode)
+		a.send(to(2), tc.mode)
+		refused := name == "early, as refused"
+		if !a.Committed || a.Sent() || a.Unknown() == refused || a.Lost == nil || a.Lost.Kind != link.OutOfStep {
+			t.Errorf("%s: sent %v, unknown %v, lost for %v", name, a.Sent(), a.Unknown(), a.Lost)
+		}
+		if forgotten := a.Rcpt[0].Code == 0; forgotten != tc.unsure {
+			t.Errorf("%s: the replies to RCPT are %v", name, a.Rcpt)
 		}
 	}
 }

@@ -177,8 +177,9 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 	for skip := range replies {
 		left := slices.Delete(slices.Clone(replies), skip, skip+1)
 		last := len(left) - 1
-		delivers := left[0] && slices.Contains(left[1:last], true)
-		always = always && delivers && left[last]
+		// After a refused MAIL that was no refusal to the recipients, who knows.
+		delivers := slices.Contains(left[1:last], true)
+		always = always && left[0] && delivers && left[last]
 		accepted = accepted || delivers && (left[last] || unclear && skip <= last)
 	}
 	return accepted, always
@@ -233,11 +234,14 @@ func (r *Record) Unknown() bool {
 		// A message that was accepted for nobody was not sent. After a refused
 		// MAIL that was no refusal to the recipients, who knows.
 		return r.Final.Positive() && r.AnyAccepted()
-	case r.Mail.Negative():
+	case r.Mail.Negative() && r.gone():
 		return r.AnyAccepted()
 	}
 	return r.AnyAccepted() || r.anyUnanswered()
 }
+
+// gone reports whether the message lost its link because the connection is gone.
+func (r *Record) gone() bool { return r.Lost != nil && r.Lost.Gone() }
 
 // anyUnanswered reports whether a recipient was asked for and not answered. It
 // is meant for a message that was committed, when every recipient was.

@@ -72,6 +72,12 @@ func closing(step link.Step, text string) *link.Failure {
 	return &link.Failure{Kind: link.Closing, Step: step, Reply: reply(text)}
 }
 
+// then is a failure after which the rest was lost, too.
+func then(f, rest *link.Failure) *link.Failure {
+	f.Rest = rest
+	return f
+}
+
 var (
 	data    = Mode{}
 	partly  = Mode{Pipelining: true}
@@ -285,6 +291,12 @@ func TestUnknown(t *testing.T) {
 		"early, garbage at MAIL":                     {facts{mode: early, rcpt: "", committed: true, together: true, lost: garbage(link.Mail)}, true},
 		"early, drop after a refused sender":         {facts{mode: early, mail: "550", rcpt: "", committed: true, together: true, lost: ended(link.Rcpt)}, false},
 		"early, drop after all refused":              {facts{mode: early, mail: "250", rcpt: "550/450", committed: true, together: true, lost: ended(link.Final)}, false},
+		"early, reset after a refused sender":        {facts{mode: early, mail: "550", rcpt: "", committed: true, together: true, lost: reset(link.Rcpt)}, false},
+		"early, stall after a refused sender":        {facts{mode: early, mail: "550", rcpt: "", committed: true, together: true, lost: slow(link.Rcpt)}, true},
+		"early, garbage after a refused sender":      {facts{mode: early, mail: "550", rcpt: "", committed: true, together: true, lost: garbage(link.Rcpt)}, true},
+		"early, stall after all were refused":        {facts{mode: early, mail: "550", rcpt: "503", committed: true, together: true, lost: slow(link.Final)}, false},
+		"early, 421 to MAIL, then the end":           {facts{mode: early, mail: "421", rcpt: "", committed: true, together: true, lost: then(closing(link.Mail, "421"), ended(link.Rcpt))}, false},
+		"early, 421 to MAIL, then silence":           {facts{mode: early, mail: "421", rcpt: "", committed: true, together: true, lost: then(closing(link.Mail, "421"), slow(link.Rcpt))}, true},
 		"early, one refused, one not answered":       {facts{mode: early, mail: "250", rcpt: "550/", committed: true, together: true, lost: ended(link.Rcpt)}, true},
 		"early, one accepted, one 421, the end (T1)": {facts{mode: early, mail: "250", rcpt: "250/421", committed: true, together: true, lost: closing(link.Rcpt, "421")}, true},
 		"early, sender refused, one accepted (T11)":  {facts{mode: early, mail: "550", rcpt: "250", committed: true, together: true, lost: ended(link.Final)}, true},
@@ -354,7 +366,8 @@ func TestStartsAgain(t *testing.T) {
 		"early, sender refused":                 {facts{mode: early, mail: "550", rcpt: "503", committed: true, together: true, final: "503"}, true},
 		"early, sender refused, then the end":   {facts{mode: early, mail: "451 4.4.2", rcpt: "", committed: true, together: true, lost: ended(link.Rcpt)}, true},
 		"early, sender refused, then a reset":   {facts{mode: early, mail: "554", rcpt: "503", committed: true, together: true, lost: reset(link.Final)}, true},
-		"early, 421 to MAIL":                    {facts{mode: early, mail: "421", rcpt: "", committed: true, together: true, lost: closing(link.Mail, "421")}, true},
+		"early, 421 to MAIL, then the end":      {facts{mode: early, mail: "421", rcpt: "", committed: true, together: true, lost: then(closing(link.Mail, "421"), ended(link.Rcpt))}, true},
+		"early, 421 to MAIL, then silence":      {facts{mode: early, mail: "421", rcpt: "", committed: true, together: true, lost: then(closing(link.Mail, "421"), slow(link.Rcpt))}, false},
 		"early, 421 to RCPT, refused":           {facts{mode: early, mail: "250", rcpt: "421", committed: true, together: true, final: "503", lost: closing(link.Rcpt, "421")}, true},
 		"early, 421 to RCPT, taken":             {facts{mode: early, mail: "250", rcpt: "250/421", committed: true, together: true, final: "250", lost: closing(link.Rcpt, "421")}, false},
 		"early, recipient refused":              {facts{mode: early, mail: "250", rcpt: "550", committed: true, together: true, final: "503"}, false},
@@ -506,6 +519,7 @@ func TestTooMany(t *testing.T) {
 		"the refused sender may be extra": {row("550", "250", "250", "250"), true},
 		"refused whatever is extra":       {row("250", "550", "554", "554"), false},
 		"refused, and a late acceptance":  {row("250", "550", "503", "250"), false},
+		"the sender refused, one taken":   {row("550", "503/250", "550", "250"), true},
 		"everything refused":              {row("550", "503", "503", "503"), false},
 		"may be accepted late":            {row("250", "250", "550", "250"), true},
 	}, (*Record).tooMany)

@@ -203,6 +203,13 @@ func (t *Transfer) afterFinal() {
 		t.link.TakeIn()
 	}
 	t.Surplus, t.Noise = t.link.Surplus(link.Final)
+	if t.Final.Code == 0 {
+		t.lose(t.link.Failure()) // the last reply was heard, and makes no sense there
+		t.forgetShifted(command{step: link.Mail}, command{step: over})
+	}
+	if t.Together && t.Final.Code == 0 && !t.gone() {
+		t.forget(0, len(t.Rcpt)) // one too many may be among those that came
+	}
 	if t.Shifted = t.shifted(); t.Shifted {
 		t.forget(0, len(t.Rcpt))
 	}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,14 +69,14 @@ func listen(t testing.TB, serve func(net.Conn)) (addr string) {
 }
 
 func TestDialFails(t *testing.T) {
-	errNet := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}
+	errNet := &net.OpError{Op: "dial", Net: "tcp", Err: errnoUnreachable}
 	noHost := &net.DNSError{Err: "no such host", Name: testHost, IsNotFound: true}
 	tests := []struct {
 		name string
 		dial dialFunc
 		is   error
 	}{
-		{"unreachable", func(context.Context, string, string) (net.Conn, error) { return nil, errNet }, syscall.EHOSTUNREACH},
+		{"unreachable", func(context.Context, string, string) (net.Conn, error) { return nil, errNet }, errnoUnreachable},
 		{"no such host", func(context.Context, string, string) (net.Conn, error) { return nil, noHost }, noHost},
 		{"no connection and no error", func(context.Context, string, string) (net.Conn, error) { return nil, nil }, nil},
 	}
@@ -117,7 +116,7 @@ func TestDialFails(t *testing.T) {
 		defer c.Close()
 		err = c.Ping(context.Background())
 		e := wantError[*submission.ConnectError](t, err)
-		if e.Addr != addr || e.Stage != submission.StageDial || !errors.Is(err, syscall.ECONNREFUSED) || !e.Temporary() {
+		if e.Addr != addr || e.Stage != submission.StageDial || !errors.Is(err, errnoRefused) || !e.Temporary() {
 			t.Errorf("%v", err)
 		}
 	})
@@ -713,7 +712,7 @@ func TestNoSessionNoMessage(t *testing.T) {
 		code      int
 		temporary bool
 	}{
-		{name: "dial", dial: func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+		{name: "dial", dial: func(context.Context, string, string) (net.Conn, error) { return nil, errnoRefused },
 			as: &connect, stage: submission.StageDial, temporary: true},
 		{name: "greeting 554", dial: script("S: 554 no" + quit), as: &connect, stage: submission.StageGreeting, code: 554},
 		{name: "greeting 421", dial: script("S: 421 no\neof"), as: &connect, stage: submission.StageGreeting, code: 421, temporary: true},

@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -179,7 +178,7 @@ func TestLocalPort(t *testing.T) {
 		}
 		err = c.Ping(context.Background())
 		c.Close()
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if errors.Is(err, errnoInUse) {
 			continue
 		}
 		if e := wantError[*submission.ConnectError](t, err); e.Stage != submission.StageGreeting {

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,7 +140,7 @@ func TestHookReset(t *testing.T) {
 	s := newServer(t, &Config{Hook: hook(map[string]Answer{"NOOP": {Close: true, Reset: true}})})
 	for name, c := range map[string]*client{"TCP": over(t, dial(t, s)), "pipe": over(t, s.Pipe())} {
 		c.raw("NOOP\r\n")
-		if _, err := c.r.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := c.r.ReadByte(); !errors.Is(err, errnoReset) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,7 +183,7 @@ func TestPlaySegments(t *testing.T) {
 
 func TestPlayHangsUp(t *testing.T) {
 	b := make([]byte, 10)
-	for step, want := range map[string]error{"close": io.EOF, "reset": syscall.ECONNRESET} {
+	for step, want := range map[string]error{"close": io.EOF, "reset": errnoReset} {
 		nc := Play(t, "C: A\nS: 250\n"+step)
 		if err := act(nc, `>A\r\n`); err != nil {
 			t.Fatal(err)
@@ -195,7 +194,7 @@ func TestPlayHangsUp(t *testing.T) {
 		if _, err := nc.Read(b); !errors.Is(err, want) {
 			t.Errorf("%s: Read gives %v, want %v", step, err, want)
 		}
-		if _, err := nc.Write(b); !errors.Is(err, syscall.EPIPE) {
+		if _, err := nc.Write(b); !errors.Is(err, errnoPipe) {
 			t.Errorf("%s: Write gives %v", step, err)
 		}
 	}

@@ -28,6 +28,30 @@
 //		return nil
 //	},
 //
+// The server holds the program to the protocol. What a lenient server would let pass,
+// and another one would not, it refuses, and its transcript has a line that begins
+// with "-- protocol:" and says what the program did wrong:
+//
+//	554  sent before the greeting; the session ends                  LenientGreeting
+//	503  sent before the last reply, though PIPELINING is not
+//	     offered; the session ends                                   LenientPipelining
+//	503  sent after DATA without waiting for its reply; the session
+//	     ends                                                        LenientData
+//	554  8-bit octets in a message, though 8BITMIME is not offered,
+//	     or MAIL had BODY=7BIT                                       Lenient8BitMIME
+//	554  8-bit octets in the header section, though MAIL had no
+//	     SMTPUTF8                                                    LenientSMTPUTF8
+//	538  PLAIN or LOGIN in clear text, though STARTTLS is offered    LenientClearText
+//
+// The field of Config on the right allows it. Where the session ends, the server cannot
+// know any more what the next octets are. It answers the command that was sent too
+// early with that reply, without asking the Hook, and hangs up.
+//
+// Over a [Server.Pipe] the server knows what the client had read when it wrote, and
+// finds everything that was sent too early, in however many writes it came. Over a
+// socket it finds what comes together with the command before, or within about 2 ms
+// after it. It never takes for early what was not.
+//
 // [Server.Transcript], [Server.RoundTrips] and [Server.Sessions] tell what the
 // client did. [Server.Pipe] opens a session without a socket, for testing/synctest.
 //

@@ -162,7 +162,7 @@ func TestFaultFalseError(t *testing.T) {
 func TestFaultSweep(t *testing.T) {
 	const said = "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
 	for n := range int64(len(said) + 1) {
-		s := NewServer(nil)
+		s := NewServer(lenient(Config{}))
 		c := Fault{Write: After(n)}.Wrap(s.Pipe())
 		k, _ := io.WriteString(c, said)
 		if int64(k) != n {

@@ -157,9 +157,10 @@ func TestHookDelay(t *testing.T) {
 		defer s.Close()
 		c := piped(t, s)
 		c.startTLS(s)
+		c.do("EHLO client.example", "250")
 		start := time.Now()
 		c.raw("RSET\r\nNOOP\r\nHELP\r\n")
-		c.want("250 forgotten")
+		c.want("250 2.0.0 forgotten")
 		if d := time.Since(start); d != 0 {
 			t.Errorf("RSET waited %v", d)
 		}

@@ -75,8 +75,8 @@
 //	S: text     the server sends text and CRLF
 //	S> text     the server sends text and nothing else; the escapes of a Go string
 //	            (\r \n \t \\ \x00) stand for their bytes
-//	S! text     like S:, but the client did not ask for it and may continue without
-//	            reading it
+//	S! text     like S:, but the client did not ask for it and may continue, or close,
+//	            without reading it
 //	C: text     the client must send text and CRLF
 //	C> text     the client must send text and nothing else, with escapes as in S>
 //	C* N        the client must send N bytes, whatever they are
@@ -93,9 +93,16 @@
 // The client must send all C lines that follow each other before it waits for a
 // reply: a client that waits in between, in lockstep instead of in one flight, is
 // reported. A client is also reported if it sends what comes after an S line before
-// it has read all of that line. A client may look at any time whether something is
-// there: with the method InputWaiting of the connection, or with a read whose
-// deadline is less than 10 ms away.
+// it has read all of that line.
+//
+// A client that closes must have read something of each S: and S> line that the script
+// came to, or it is reported: it has not read its verdict. It may close in the middle
+// of a line, where it can have seen that the line makes no sense. Write S! for what it
+// may leave unread.
+//
+// A client may look at any time whether something is there: with the method
+// InputWaiting of the connection, or with a read whose deadline is less than 10 ms
+// away.
 //
 // # Fault
 //

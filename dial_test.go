@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,14 +18,14 @@ import (
 
 // What the error says when there is no connection.
 func TestDialFails(t *testing.T) {
-	errNet := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}
+	errNet := &net.OpError{Op: "dial", Net: "tcp", Err: errnoUnreachable}
 	noHost := &net.DNSError{Err: "no such host", Name: testHost, IsNotFound: true}
 	tests := []struct {
 		name string
 		dial dialFunc
 		is   error
 	}{
-		{"unreachable", func(context.Context, string, string) (net.Conn, error) { return nil, errNet }, syscall.EHOSTUNREACH},
+		{"unreachable", func(context.Context, string, string) (net.Conn, error) { return nil, errNet }, errnoUnreachable},
 		{"no such host", func(context.Context, string, string) (net.Conn, error) { return nil, noHost }, noHost},
 		{"no connection and no error", func(context.Context, string, string) (net.Conn, error) { return nil, nil }, nil},
 	}
@@ -66,7 +65,7 @@ func TestDialFails(t *testing.T) {
 		defer c.Close()
 		err = c.Ping(context.Background())
 		e := wantError[*submission.ConnectError](t, err)
-		if e.Addr != addr || e.Stage != submission.StageDial || !errors.Is(err, syscall.ECONNREFUSED) || !e.Temporary() {
+		if e.Addr != addr || e.Stage != submission.StageDial || !errors.Is(err, errnoRefused) || !e.Temporary() {
 			t.Errorf("%v", err)
 		}
 	})
@@ -263,7 +262,7 @@ func TestLocalPort(t *testing.T) {
 		}
 		err = c.Ping(context.Background())
 		c.Close()
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if errors.Is(err, errnoInUse) {
 			continue
 		}
 		if e := wantError[*submission.ConnectError](t, err); e.Stage != submission.StageGreeting {

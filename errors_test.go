@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -155,7 +154,7 @@ func TestErrorsReachable(t *testing.T) {
 
 	err = sendAll(flight+"S: 250 x\nS: 550 x\nreset", env)
 	var op *net.OpError
-	if !errors.As(err, &address) || !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &op) {
+	if !errors.As(err, &address) || !errors.Is(err, errnoReset) || !errors.As(err, &op) {
 		t.Errorf("the refusal or the loss is missing: %v", err)
 	}
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -410,11 +409,11 @@ const (
 func faults() []fault {
 	return []fault{
 		{"hang-up", "close", lossKind, io.EOF},
-		{"reset", "reset", lossKind, syscall.ECONNRESET},
+		{"reset", "reset", lossKind, errnoReset},
 		{"half a reply", "S> 25\nclose", lossKind, io.ErrUnexpectedEOF},
 		{"half a line", "S> 250 o\nclose", lossKind, io.ErrUnexpectedEOF},
 		{"a reply without its last line", "S: 250-ok\nclose", lossKind, io.ErrUnexpectedEOF},
-		{"reset within a reply", "S: 250-ok\nreset", lossKind, syscall.ECONNRESET},
+		{"reset within a reply", "S: 250-ok\nreset", lossKind, errnoReset},
 		{"silence", "stall", stallKind, os.ErrDeadlineExceeded},
 		{"silence within a reply", "S> 250-ok\nstall", stallKind, os.ErrDeadlineExceeded},
 		{"cancel", "stall", cancelKind, context.Canceled},

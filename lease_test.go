@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -282,7 +281,7 @@ func TestNoSessionNoMessage(t *testing.T) {
 		code      int
 		temporary bool
 	}{
-		{name: "dial", dial: func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+		{name: "dial", dial: func(context.Context, string, string) (net.Conn, error) { return nil, errnoRefused },
 			as: &connect, stage: submission.StageDial, temporary: true},
 		{name: "greeting 554", dial: script("S: 554 no" + quit), as: &connect, stage: submission.StageGreeting, code: 554},
 		{name: "greeting 421", dial: script("S: 421 no\neof"), as: &connect, stage: submission.StageGreeting, code: 421, temporary: true},

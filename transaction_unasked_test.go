@@ -281,7 +281,7 @@ func TestUnaskedBetweenMessages(t *testing.T) {
 		{"S! 421 4.4.2 idle", verdict{code: 421, temporary: true}},
 		{"S! 421 4.4.2 idle\nclose", verdict{code: 421, temporary: true}},
 		{"close", verdict{temporary: true, is: io.EOF}},
-		{"reset", verdict{temporary: true, is: syscall.ECONNRESET}},
+		{"reset", verdict{temporary: true, is: errnoReset}},
 		{"S> 25\nclose", verdict{temporary: true, is: io.ErrUnexpectedEOF}},
 	} {
 		tc.verdict.stage = submission.StageMail

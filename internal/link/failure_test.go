@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +20,8 @@ type timeout struct{}
 func (timeout) Error() string   { return "slow" }
 func (timeout) Timeout() bool   { return true }
 func (timeout) Temporary() bool { return true }
+
+var errReset = errors.New("connection reset by peer")
 
 func TestWhy(t *testing.T) {
 	done, cancel := context.WithCancel(context.Background())
@@ -39,7 +40,7 @@ func TestWhy(t *testing.T) {
 		{"EOF", nil, io.EOF, Ended, io.EOF},
 		{"EOF within a reply", running, io.ErrUnexpectedEOF, Ended, io.ErrUnexpectedEOF},
 		{"EOF, wrapped", running, &net.OpError{Op: "read", Err: io.EOF}, Ended, io.EOF},
-		{"reset", running, &net.OpError{Op: "read", Err: syscall.ECONNRESET}, Failed, syscall.ECONNRESET},
+		{"reset", running, &net.OpError{Op: "read", Err: errReset}, Failed, errReset},
 		{"closed", running, net.ErrClosed, Failed, net.ErrClosed},
 		{"deadline", running, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, TimedOut, os.ErrDeadlineExceeded},
 		{"deadline in other words", nil, fmt.Errorf("read: %w", timeout{}), TimedOut, timeout{}},

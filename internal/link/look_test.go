@@ -1,3 +1,5 @@
+//go:build unix
+
 package link
 
 import (
@@ -79,23 +81,6 @@ func (c *corked) uncork() {
 	c.Conn.Write(c.held.Bytes())
 }
 
-// tlsOver secures both ends of a connection. Session tickets, which the server sends
-// with its part of the handshake, are what a client has not read afterwards.
-func tlsOver(t testing.TB, client, server net.Conn, tickets bool) (c, s *tls.Conn) {
-	t.Helper()
-	s = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{certificate()}, SessionTicketsDisabled: !tickets})
-	c = tls.Client(client, &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)})
-	shaken := make(chan error, 1)
-	go func() { shaken <- s.Handshake() }()
-	if err := c.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-shaken; err != nil {
-		t.Fatal(err)
-	}
-	return c, s
-}
-
 // arrive waits until octets, or an end, are in the kernel for nc.
 func arrive(t testing.TB, nc *net.TCPConn) {
 	t.Helper()
@@ -170,8 +155,6 @@ func mustSeeNothing(t *testing.T, l *Link, say func(string)) {
 		t.Errorf("then %v, %v is heard", r, why)
 	}
 }
-
-const unasked = "250 unasked\r\n"
 
 // A look on what stands on a socket, in each way in which it may.
 func TestLookOnSocket(t *testing.T) {

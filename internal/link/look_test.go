@@ -701,3 +701,20 @@ func TestLookAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// tlsOver secures both ends of a connection. Session tickets, which the server sends
+// with its part of the handshake, are what a client has not read afterwards.
+func tlsOver(t testing.TB, client, server net.Conn, tickets bool) (c, s *tls.Conn) {
+	t.Helper()
+	s = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{certificate()}, SessionTicketsDisabled: !tickets})
+	c = tls.Client(client, &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)})
+	shaken := make(chan error, 1)
+	go func() { shaken <- s.Handshake() }()
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-shaken; err != nil {
+		t.Fatal(err)
+	}
+	return c, s
+}

@@ -2,7 +2,6 @@ package link
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -279,22 +278,5 @@ func took(t *testing.T, start time.Time, want time.Duration) {
 }
 
 var errBroken = fmt.Errorf("the network is gone: %w", io.ErrClosedPipe)
-
-// tlsOver secures both ends of a connection. Session tickets, which the server sends
-// with its part of the handshake, are what a client has not read afterwards.
-func tlsOver(t testing.TB, client, server net.Conn, tickets bool) (c, s *tls.Conn) {
-	t.Helper()
-	s = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{certificate()}, SessionTicketsDisabled: !tickets})
-	c = tls.Client(client, &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)})
-	shaken := make(chan error, 1)
-	go func() { shaken <- s.Handshake() }()
-	if err := c.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-shaken; err != nil {
-		t.Fatal(err)
-	}
-	return c, s
-}
 
 const unasked = "250 unasked\r\n"

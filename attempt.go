@@ -20,6 +20,7 @@ type attempt struct {
 
 	refused   error // why nothing could be sent
 	noSession bool  // there was no session to send it over
+	reused    bool  // the session was used before
 	cause     error // why this side gave up in the middle
 }
 
@@ -29,7 +30,8 @@ func (a *attempt) admit() {
 }
 
 // mode decides what MAIL says of the message, and how it travels.
-func (a *attempt) mode(cfg *config, s *transfer.Spool) (m transfer.Mode) {
+// restASCII says that what s does not hold has no octet above 0x7f.
+func (a *attempt) mode(cfg *config, s *transfer.Spool, restASCII bool) (m transfer.Mode) {
 	ext, env := a.offer, &a.plan.env
 	limit, sized := ext.Size()
 	known := max(s.Known(), 0)
@@ -43,7 +45,7 @@ func (a *attempt) mode(cfg *config, s *transfer.Spool) (m transfer.Mode) {
 		a.size = 0
 	}
 	eight := s.Has8Bit()
-	if a.body = env.Body; a.body == "" && (eight || !s.Whole()) && ext.Has(ext8BitMIME) {
+	if a.body = env.Body; a.body == "" && (eight || !s.Whole() && !restASCII) && ext.Has(ext8BitMIME) {
 		a.body = Body8BitMIME
 	}
 	m.SevenBit = a.body == "" || a.body == Body7Bit

@@ -189,7 +189,7 @@ func (s *Session) try(ctx context.Context, client sasl.Client, info ServerInfo) 
 func (s *Session) hungUp() bool { return isHangUp(s.link.Look(link.Auth)) }
 
 func isHangUp(why *link.Failure) bool {
-	return why != nil && (why.Kind == link.Ended || why.Kind == link.Failed || why.Kind == link.Closing)
+	return why != nil && (why.Gone() || why.Kind == link.Closing)
 }
 
 // Codes that decide how to go on (RFC 4954, 4 and 6).

@@ -2,6 +2,7 @@ package submission
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/fe022423/submission/internal/address"
@@ -12,7 +13,7 @@ import (
 // safe for concurrent use. A service makes one and closes it at its end.
 type Client struct {
 	cfg  *config
-	pool pool
+	pool *pool
 }
 
 // New returns a Client for the server at addr: "host", "host:port", an IPv6
@@ -36,8 +37,7 @@ func New(addr string, o *Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg}
-	c.pool.cfg = cfg
-	c.pool.dial = c.Dial
+	c.pool = newPool(cfg, cfg.open)
 	return c, nil
 }
 
@@ -46,11 +46,13 @@ func New(addr string, o *Options) (*Client, error) {
 // recipient. Otherwise the error is a *SendError, whose Outcome says whether the
 // message may be sent again; with a partial envelope it may stand beside a Result.
 //
-// A message of up to 64 KiB is read before a session is taken, a longer one
-// streams. If the session was one that the server had closed meanwhile, the
-// message starts once more on a fresh one; there is no other retry. When msg
-// fails, nothing is delivered. When ctx is done the connection is closed at once,
-// but Send returns only when a Read of msg that runs has returned.
+// A message of up to 64 KiB is read before a session is taken; a longer one
+// streams. A session that was used before may turn out to be the wrong one: the server
+// closed it meanwhile, forgot the login, or takes no more messages over it. The message
+// then starts once more on a fresh session, as long as nothing of it can have been
+// accepted and this side still has all of it. There is no other retry. When msg fails,
+// nothing is delivered. When ctx is done, the connection is closed at once, but Send
+// returns only after a running Read of msg has returned.
 func (c *Client) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
 	return c.begin(ctx, &env).readAll(msg)
 }
@@ -68,42 +70,66 @@ func (c *Client) SendFunc(ctx context.Context, env Envelope, write func(io.Write
 // over; waiting for one may make these calls wait. ctx governs the transaction
 // until it is over. Errors are *SendError.
 func (c *Client) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
-	t := c.begin(ctx, &env)
+	t := newTransaction(ctx, c.cfg, &env, c.pool)
+	if t.err == nil && c.pool.isClosed() {
+		t.attempt.noSession = true
+		t.refuse(errClientClosed)
+	}
 	if t.err != nil {
 		return nil, t.err
 	}
 	return t, nil
 }
 
-// begin is Begin, but the transaction that it refuses is one that is over.
+// begin starts a transaction of a call that comes to its end even when the Client is
+// closed meanwhile. One that is refused is over.
 func (c *Client) begin(ctx context.Context, env *Envelope) *Transaction {
-	t := newTransaction(ctx, c.cfg, env)
-	t.lender = &c.pool
+	closed := c.pool.enter()
+	t := newTransaction(ctx, c.cfg, env, c.pool)
+	switch {
+	case closed != nil && t.err == nil:
+		t.attempt.noSession = true
+		t.refuse(closed)
+	case closed == nil && t.err != nil:
+		c.pool.leave()
+	case closed == nil:
+		t.entered = true
+	}
 	return t
 }
 
-// Dial opens a session of the caller's own, outside the pool and its bounds: it
-// connects, greets, secures and authenticates. The caller closes it. Errors are
-// *ConnectError, *TLSError and *AuthError.
+// Dial opens your own session, outside the pool and its limits: it connects, greets,
+// secures and authenticates. You close it. Errors are *ConnectError, *TLSError and
+// *AuthError; after Close a *ConnectError that wraps ErrClosed.
 func (c *Client) Dial(ctx context.Context) (*Session, error) {
+	if c.pool.isClosed() {
+		return nil, &ConnectError{Addr: c.cfg.addr(), Stage: StageDial, Err: errClientClosed}
+	}
 	return c.cfg.open(ctx)
 }
 
-// Ping opens a session and closes it again: a nil error means that the server
-// is there, is trusted and takes the credentials. Errors are those of Dial.
+// Ping finds out whether the server is there, is trusted and takes the credentials.
+// It asks over an idle session with NOOP where there is one, and else opens one, which
+// it leaves to the next send; when every session is in use it waits for one, as a send
+// does. It is fit for a readiness probe. Errors are those of Dial; a *SendError never.
 func (c *Client) Ping(ctx context.Context) error {
-	s, err := c.Dial(ctx)
-	if err != nil {
-		return err
+	err := c.pool.ping(ctx)
+	if lost := (*linkError)(nil); err == errClientClosed || errors.As(err, &lost) && lost.stage == StageWait {
+		return &ConnectError{Addr: c.cfg.addr(), Stage: StageWait, Err: err}
 	}
-	return s.Close()
+	return err
 }
 
-// Close refuses new sends and those that wait for a session with ErrClosed, waits
-// for those that run, and then ends the idle sessions. Cancel the contexts of
-// running sends to be quick; one that is cut at the wrong moment ends Unknown.
-// Sessions of Dial are not touched. The error is always nil.
-func (c *Client) Close() error {
-	c.pool.close()
-	return nil
-}
+// Stats returns the figures of the Client as of now. It does not wait.
+func (c *Client) Stats() Stats { return c.pool.stats() }
+
+// Shutdown closes the Client and lets what runs come to its end: new calls get
+// ErrClosed, and every send that was called before is carried through, those that
+// wait for a session included. It returns nil when they have ended and all sessions
+// are closed. When ctx is done first, it cuts them off, each with its true outcome,
+// and returns ctx.Err(). A transaction of Begin counts from when it takes a session;
+// one that was prepared may still commit. Sessions of Dial are not touched.
+func (c *Client) Shutdown(ctx context.Context) error { return c.pool.shutdown(ctx) }
+
+// Close is Shutdown without a deadline. The error is always nil.
+func (c *Client) Close() error { return c.pool.shutdown(context.Background()) }

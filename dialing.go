@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/emersion/go-sasl"
-	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/proxy"
 )
 
@@ -75,7 +74,7 @@ func (d *dialing) try(ctx context.Context) (*Session, error) {
 // not come about.
 func (d *dialing) judge(s *Session, err error) {
 	why := s.link.Failure()
-	ended := !s.greeted && why != nil && (why.Kind == link.Ended || why.Kind == link.Failed)
+	ended := !s.greeted && why != nil && why.Gone()
 	switch {
 	case d == nil || d.outcome == dialAgain:
 	case d.tickets.giveUp(isType[*TLSError](err) || ended):

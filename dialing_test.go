@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -490,7 +489,7 @@ func TestDialFailsForGood(t *testing.T) {
 		"403": proxy("403 Forbidden"), "407": proxy("407 no"),
 	}
 	temporary := map[string]submission.Dialer{
-		"refused": dead(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}), "502": proxy("502 Bad Gateway"),
+		"refused": dead(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errnoRefused)}), "502": proxy("502 Bad Gateway"),
 		"SERVFAIL": dead(&net.DNSError{Err: "server misbehaving", Name: testHost, IsTemporary: true}),
 		"unclear":  dead(&net.DNSError{Err: "no such host", Name: testHost, IsNotFound: true, IsTemporary: true}),
 	}

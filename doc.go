@@ -13,25 +13,30 @@
 //		To:   submission.To("you@example.net"),
 //	}, message)
 //
-// The message is an io.Reader with header section and body; making it is not
-// this package's business. It is sent as it is, but for line endings. A nil error
-// means that the server took it for every recipient. Any other end is a
-// *[SendError], whose Outcome is the thing to look at:
+// The message is an io.Reader with header section and body, which you make with
+// whatever you like. It is sent as it is, except that line endings become CRLF. A nil
+// error means that the server accepted it for every recipient. Anything else is a
+// *[SendError]; look at its Outcome first:
 //
-//   - [NotSent]: nobody got it, it may be sent again; Temporary tells whether
+//   - [NotSent]: nobody got it, and it may be sent again; Temporary tells whether
 //     that may help.
 //   - [PartlySent]: with Envelope.Partial, some recipients were refused.
-//   - [Unknown]: the connection failed between the last octet and the server's
-//     verdict. Only the caller can weigh a duplicate against a loss.
+//   - [Unknown]: the last byte of the message was sent, and no verdict of the
+//     server came that can be believed. Only you can weigh a duplicate against a
+//     loss.
 //
 // # What is promised
 //
 // TLS is required unless an option says otherwise, and credentials are not sent
-// readable without verified TLS. Nothing asked for is dropped in silence: a
-// notification, a parameter, an address that the server cannot handle is
-// [ErrUnsupported] before anything is sent. A message whose source fails is not
-// delivered. Contexts are obeyed at once, at any point. No secret stands in a log, a
+// readable without verified TLS. Nothing you ask for is silently dropped: when the
+// server cannot handle a notification, a parameter or an address, the send fails
+// with [ErrUnsupported] before anything is sent. A message whose source fails is not
+// delivered. Contexts are obeyed at once, at any point. No secret appears in a log, a
 // trace or an error.
+//
+// A message is never sent twice: it starts once more, on a fresh session, only when
+// the session it met had been used before and turned out to be the wrong one, and
+// only when nothing of the message can have been accepted.
 //
 // # What it speaks
 //
@@ -39,7 +44,7 @@
 //	RFC 3207, 8314  STARTTLS and implicit TLS
 //	RFC 4954        AUTH: SCRAM-SHA-1, -256 and -512 with channel binding, PLAIN, LOGIN,
 //	                CRAM-MD5, DIGEST-MD5, NTLM, XOAUTH2, OAUTHBEARER, EXTERNAL,
-//	                ANONYMOUS, any sasl.Client of the caller's
+//	                ANONYMOUS, any sasl.Client of your own
 //	RFC 2920        PIPELINING
 //	RFC 3030        CHUNKING, BINARYMIME
 //	RFC 1870        SIZE
@@ -51,13 +56,8 @@
 //	RFC 1928, 1929  SOCKS5
 //	RFC 9110        CONNECT through HTTP proxies
 //
-// # Reading the source
+// # In tests
 //
-// From the top: client.go and pool.go hold the sessions of a Client; session.go
-// is one session and handshake.go how it comes about, with tls.go, auth.go and
-// exchange.go; transaction.go is one message, which feed.go takes in, batch.go
-// brings through the envelope and deliver.go to the server; conn.go is the connection below, and
-// the only place that knows deadlines. envelope.go, plan.go, address.go and dsn.go
-// make the command lines. errors.go, outcome.go and result.go are what the caller
-// gets to see. Package smtptest is the fake server for tests.
+// Package smtptest is a fake server for your tests, in the manner of
+// net/http/httptest.
 package submission

@@ -7,50 +7,6 @@ import (
 	"testing"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
-)
-
-// wantLines sends an envelope to a server that refuses everything and wants
-// exactly these MAIL and RCPT lines.
-func wantLines(t *testing.T, keywords []string, env submission.Envelope, mail string, rcpts ...string) {
-	t.Helper()
-	script := greeted(keywords...) + "C: " + mail + "\nS: 250 ok\n"
-	for i, r := range rcpts {
-		reply := "250 ok"
-		if i == len(rcpts)-1 {
-			reply = "550 no"
-		}
-		script += "C: " + r + "\nS: " + reply + "\n"
-	}
-	s := openSession(t, smtptest.Play(t, script+"C: QUIT\nS: 221 bye\neof"), plainText())
-	defer s.Close()
-	_, err := send(s, env)
-	verdict{stage: submission.StageRcpt, code: 550}.check(t, nil, err)
-}
-
-// wantNothing sends an envelope that must be refused with nothing written.
-func wantNothing(t *testing.T, keywords []string, env submission.Envelope) error {
-	t.Helper()
-	s := openSession(t, smtptest.Play(t, greeted(keywords...)+"C: QUIT\nS: 221 bye\neof"), plainText())
-	defer s.Close()
-	res, err := send(s, env)
-	e, ok := err.(*submission.SendError)
-	if !ok || res != nil {
-		t.Fatalf("%v, %v, want a *SendError", res, err)
-	}
-	checkErrorText(t, err)
-	if e.Outcome != submission.NotSent || e.Temporary() || e.Reply != nil || e.Stage != submission.StageMail && e.Stage != submission.StageRcpt {
-		t.Errorf("%v at %v, temporary %v, reply %v", e.Outcome, e.Stage, e.Temporary(), e.Reply)
-	}
-	if !s.Usable() {
-		t.Error("it cost the session")
-	}
-	return err
-}
-
-const (
-	plainMail = "MAIL FROM:<a@test.example>"
-	plainRcpt = "RCPT TO:<b@test.example>"
 )
 
 // All 256 values of Notify, for the envelope, for a recipient, and for both.
@@ -74,7 +30,7 @@ func TestNotify(t *testing.T) {
 		if !good {
 			for _, e := range []submission.Envelope{env, own} {
 				if err := wantNothing(t, []string{"DSN"}, e); errors.Is(err, submission.ErrUnsupported) {
-					t.Errorf("the server is blamed: %v", err)
+					t.Errorf("the error says that the server is at fault: %v", err)
 				}
 			}
 			continue
@@ -94,7 +50,7 @@ func TestNotify(t *testing.T) {
 			wantLines(t, []string{"DSN"}, own, plainMail, rcpt)
 		}
 	}
-	// Each recipient its own.
+	// Each recipient has its own.
 	env := memoTo("b@test.example", "c@test.example", "d@test.example")
 	env.DSN.Notify = submission.NotifyFailure
 	env.To[1].Notify = submission.NotifyNever
@@ -103,6 +59,7 @@ func TestNotify(t *testing.T) {
 		"RCPT TO:<c@test.example> NOTIFY=NEVER", "RCPT TO:<d@test.example> NOTIFY=SUCCESS,DELAY")
 }
 
+// Values of DSN.Return, good and bad.
 func TestReturn(t *testing.T) {
 	for value, good := range map[submission.Return]bool{
 		submission.ReturnFull: true, submission.ReturnHeaders: true, "full": false, "HEADERS": false, "FULL ": false, "FULL\r\nRSET": false, "X": false,
@@ -117,6 +74,7 @@ func TestReturn(t *testing.T) {
 	}
 }
 
+// Values of DSN.EnvelopeID, and how they are encoded.
 func TestEnvelopeID(t *testing.T) {
 	for id, want := range map[string]string{
 		"QQ314159":                 "QQ314159",
@@ -137,11 +95,12 @@ func TestEnvelopeID(t *testing.T) {
 		env := memoTo("b@test.example")
 		env.DSN.EnvelopeID = id
 		if err := wantNothing(t, []string{"DSN", "SMTPUTF8"}, env); errors.Is(err, submission.ErrUnsupported) {
-			t.Errorf("the server is blamed: %v", err)
+			t.Errorf("the error says that the server is at fault: %v", err)
 		}
 	}
 }
 
+// Values of Recipient.ORCPT, and how they are encoded.
 func TestORCPT(t *testing.T) {
 	for orcpt, want := range map[string]string{
 		"rfc822;a@b":                          "rfc822;a@b",
@@ -180,12 +139,12 @@ func TestORCPT(t *testing.T) {
 		env := memoTo("b@test.example")
 		env.To[0].ORCPT = orcpt
 		if err := wantNothing(t, []string{"DSN", "SMTPUTF8"}, env); errors.Is(err, submission.ErrUnsupported) {
-			t.Errorf("%q: the server is blamed: %v", orcpt, err)
+			t.Errorf("%q: the error says that the server is at fault: %v", orcpt, err)
 		}
 	}
 }
 
-// Whatever is asked for of DSN is refused by name where the server has none.
+// What asks for DSN is refused if the server does not offer it, and the error names DSN.
 func TestDSNNotOffered(t *testing.T) {
 	for name, set := range map[string]func(*submission.Envelope){
 		"Notify":           func(e *submission.Envelope) { e.DSN.Notify = submission.NotifyNever },
@@ -203,11 +162,11 @@ func TestDSNNotOffered(t *testing.T) {
 			}
 		}
 	}
-	// A partial envelope goes on without the recipient that asked.
+	// A partial envelope goes to the other recipients.
 	env := memoTo("c@test.example", "b@test.example")
 	env.Partial = true
 	env.To[0].Notify = submission.NotifyFailure
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	res, err := send(s, env)
 	verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: submission.ErrUnsupported}.check(t, res, err)

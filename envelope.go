@@ -4,16 +4,16 @@ package submission
 // and automatic answers, to which nothing is ever returned.
 const NullSender = "<>"
 
-// Envelope says who a message is from, whom it goes to and what the server is
-// asked to do with it. It is checked as a whole before anything is sent;
-// nothing that is asked for here is dropped in silence when the server does not
-// offer it: the send fails with ErrUnsupported. The message itself is not part
-// of it, and no header field is read or written.
+// Envelope says who a message is from, whom it goes to and what the server is asked
+// to do with it. It is checked as a whole before anything is sent. Nothing that you
+// ask for here is silently dropped: when the server does not offer it, the send fails
+// with ErrUnsupported. It is copied, so you may change it afterwards. The message
+// itself is not part of it, and no header field is read or written.
 type Envelope struct {
 	// From is the sender, "local@domain". Empty means Options.From.
 	From string
-	// To are the recipients, at least one. A recipient that stands twice is
-	// asked for twice.
+	// To are the recipients, at least one. A recipient that is listed twice is
+	// sent to twice.
 	To []Recipient
 	// Partial delivers to the recipients that were accepted although others
 	// were refused. Send then returns a *SendError with Outcome PartlySent
@@ -21,7 +21,8 @@ type Envelope struct {
 	Partial bool
 	// DSN asks for delivery status notifications.
 	DSN DSN
-	// Body is the body type; empty finds out by looking at the octets.
+	// Body is the body type; empty lets the client find out by looking at the
+	// message.
 	Body BodyType
 	// UTF8 asks for SMTPUTF8 (RFC 6531), which a message whose header section
 	// holds UTF-8 needs. Addresses that need it ask for it by themselves.
@@ -31,11 +32,13 @@ type Envelope struct {
 	// Submitter is who submitted the message, for AUTH= of RFC 4954, 5; "<>"
 	// means unknown. Empty sends nothing.
 	Submitter string
-	// Size is the size in octets to announce for a message that is too large
-	// to be held back (64 KiB); shorter ones are measured. 0 means unknown.
+	// Size is the size in bytes to announce for a message of more than 64 KiB,
+	// which the client cannot measure before it sends; 0 means unknown. A shorter
+	// message is measured.
 	Size int64
-	// Params are further parameters of MAIL, "KEY" or "KEY=value". Their
-	// extension must be offered. What has a field of its own is refused here.
+	// Params are further parameters of MAIL, "KEY" or "KEY=value". The server must
+	// offer their extension. A parameter that has a field in Envelope is refused
+	// here.
 	Params []string
 }
 
@@ -48,7 +51,8 @@ type Recipient struct {
 	// ORCPT is the original recipient (RFC 3461, 4.2), "type;address". An
 	// address without a type is of type rfc822, or utf-8 when it is not ASCII.
 	ORCPT string
-	// Params are further parameters of RCPT, as Envelope.Params.
+	// Params are further parameters of RCPT, "KEY" or "KEY=value". The server must
+	// offer their extension.
 	Params []string
 }
 
@@ -64,14 +68,14 @@ func To(addrs ...string) []Recipient {
 // BodyType is the value of the BODY parameter of MAIL.
 type BodyType string
 
-// The body types. Empty lets the client choose: 8BITMIME when an octet above
-// 0x7f is seen, or may be in the part of a long message not seen yet.
+// The body types. Empty lets the client choose: 8BITMIME when a byte above 0x7f is
+// seen, or may be in the part of a long message that is not seen yet.
 const (
-	// Body7Bit promises that no octet is above 0x7f.
+	// Body7Bit promises that no byte is above 0x7f.
 	Body7Bit BodyType = "7BIT"
-	// Body8BitMIME allows octets above 0x7f in lines (RFC 6152).
+	// Body8BitMIME allows bytes above 0x7f in lines (RFC 6152).
 	Body8BitMIME BodyType = "8BITMIME"
-	// BodyBinaryMIME sends the octets verbatim, line endings untouched, in BDAT
+	// BodyBinaryMIME sends the bytes as they are, line endings untouched, in BDAT
 	// chunks (RFC 3030). The server must offer BINARYMIME and CHUNKING.
 	BodyBinaryMIME BodyType = "BINARYMIME"
 )

@@ -7,27 +7,25 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/fe022423/submission"
-	"github.com/fe022423/submission/smtptest"
 )
 
-// typedError is what every error type of the package has.
+// typedError are the methods of every error type of the package.
 type typedError interface {
 	error
 	Unwrap() error
 	Temporary() bool
 }
 
-// hostile is text that a server or a caller may bring in: it colours, clears,
-// turns round, hides and splits.
+// hostile is text of a server or a caller that would do something to a terminal or a log:
+// it changes colours, clears the screen, reverses and hides text, and splits lines.
 const hostile = "evil\x1b[2J\x1b]0;title\x07\r\nX: y\n\x00\x08\x7f\u0085\u009b31m\u200b\u200e\u202eabc\u202c\u2028\u2029\u2066\ufeff\U000e0041\xff\xc3 end"
 
-// checkPrintable wants text on one line that does nothing to a terminal.
+// checkPrintable checks that text is one line and does nothing to a terminal.
 func checkPrintable(t *testing.T, text string) {
 	t.Helper()
 	if !utf8.ValidString(text) {
@@ -41,7 +39,7 @@ func checkPrintable(t *testing.T, text string) {
 	}
 }
 
-// The text of every error type, hostile in every place.
+// The text of every error type, with hostile text in every field.
 func TestErrorTextEscaped(t *testing.T) {
 	reply := &submission.Reply{Code: 550, Lines: []string{hostile, hostile}}
 	cause := errors.New(hostile)
@@ -64,7 +62,7 @@ func TestErrorTextEscaped(t *testing.T) {
 	checkPrintable(t, p.Error())
 }
 
-// Errors made of nothing say something.
+// The zero value of every error type has a text.
 func TestZeroErrors(t *testing.T) {
 	for _, err := range []error{
 		&submission.SendError{}, &submission.SenderError{}, &submission.AddressError{}, &submission.ConnectError{},
@@ -76,7 +74,7 @@ func TestZeroErrors(t *testing.T) {
 	}
 }
 
-// What a server says reaches the caller raw in Reply.Lines and escaped in text.
+// What a server says is raw in Reply.Lines, and escaped in the text of errors.
 func TestServerTextEscaped(t *testing.T) {
 	const nasty = `550-5.7.1 \x1b[2Jno\x07\r\n550 \xe2\x80\xaeright to left\xff\x00\r\n`
 	for stage, script := range map[submission.Stage]string{
@@ -84,7 +82,7 @@ func TestServerTextEscaped(t *testing.T) {
 		submission.StageRcpt:  way{}.until(atRcpt1) + "S> " + nasty + "\n",
 		submission.StageFinal: strings.Replace(stepsOK, "S: 250 taken", "S> "+nasty, 1),
 	} {
-		s := openSession(t, smtptest.Play(t, greeted()+script+"C: QUIT\nS: 221 bye\neof"), plainText())
+		s := openSession(t, play(t, "whole", greeted()+script+"C: QUIT\nS: 221 bye\neof"), plainText())
 		_, err := send(s, memoTo("b@test.example"))
 		s.Close()
 		verdict{stage: stage, code: 550}.check(t, nil, err)
@@ -93,7 +91,7 @@ func TestServerTextEscaped(t *testing.T) {
 			t.Errorf("%v: %s", stage, err)
 		}
 		if strings.Count(err.Error(), "right to left") != 1 {
-			t.Errorf("the reply stands twice: %v", err)
+			t.Errorf("the error repeats the reply: %v", err)
 		}
 		r := err.(*submission.SendError).Reply
 		if r.Lines[0] != "5.7.1 \x1b[2Jno\x07" || r.Lines[1] != "\u202eright to left\xff\x00" || r.Enhanced != (submission.EnhancedCode{5, 7, 1}) {
@@ -103,11 +101,11 @@ func TestServerTextEscaped(t *testing.T) {
 	}
 }
 
-// A reply to the loss of a session is named once too.
+// The text of an error says a 421 once, too.
 func TestClosingSaidOnce(t *testing.T) {
 	for at := range stageAt {
 		w := way{}
-		s := openSession(t, smtptest.Play(t, w.greeting()+w.until(at)+"S: 421 4.3.2 shutting down\neof"), plainText())
+		s := openSession(t, play(t, "whole", w.greeting()+w.until(at)+"S: 421 4.3.2 shutting down\neof"), plainText())
 		_, err := send(s, w.envelope())
 		if err == nil || strings.Count(err.Error(), "shutting down") != 1 {
 			t.Errorf("%v", err)
@@ -115,8 +113,7 @@ func TestClosingSaidOnce(t *testing.T) {
 	}
 }
 
-// A refusal of the credentials is explained by what the mechanism sends: who has
-// no password is not told that it is wrong.
+// The hint for a 535 depends on what the mechanism sends: without a password it is not wrong.
 func TestAuthHints(t *testing.T) {
 	for mechanism, want := range map[string]string{
 		"PLAIN": "user name or password wrong", "SCRAM-SHA-256": "user name or password wrong",
@@ -131,10 +128,10 @@ func TestAuthHints(t *testing.T) {
 	}
 }
 
-// From outside, through any wrapping, the typed errors and the causes are found.
+// errors.As and errors.Is find the typed errors and their causes through any wrapping.
 func TestErrorsReachable(t *testing.T) {
 	sendAll := func(script string, env submission.Envelope) error {
-		s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script), plainText())
+		s := openSession(t, play(t, "whole", greeted("PIPELINING")+script), plainText())
 		defer s.Close()
 		_, err := send(s, env)
 		return fmt.Errorf("job 7: %w", fmt.Errorf("mail: %w", err))
@@ -157,7 +154,7 @@ func TestErrorsReachable(t *testing.T) {
 
 	err = sendAll(flight+"S: 250 x\nS: 550 x\nreset", env)
 	var op *net.OpError
-	if !errors.As(err, &address) || !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &op) {
+	if !errors.As(err, &address) || !errors.Is(err, errnoReset) || !errors.As(err, &op) {
 		t.Errorf("the refusal or the loss is missing: %v", err)
 	}
 
@@ -173,10 +170,10 @@ func TestErrorsReachable(t *testing.T) {
 	}
 }
 
-// A cause of the caller's own goes through: from a source, from a context.
+// The error wraps an error of the caller: of a source, or the cause of a context.
 func TestOwnErrorsReachable(t *testing.T) {
 	cause := &net.DNSError{Err: "of another protocol", Name: "x"}
-	s := openSession(t, smtptest.Play(t, greeted()+"eof"), plainText())
+	s := openSession(t, play(t, "whole", greeted()+"eof"), plainText())
 	_, err := s.Send(context.Background(), memoTo("b@test.example"), &failing{err: fmt.Errorf("template: %w", cause)})
 	var dns *net.DNSError
 	if !errors.As(err, &dns) || dns != cause {
@@ -184,7 +181,7 @@ func TestOwnErrorsReachable(t *testing.T) {
 	}
 	verdict{stage: submission.StageMessage, is: cause}.check(t, nil, err)
 
-	s = openSession(t, smtptest.Play(t, greeted()+"stall"), plainText())
+	s = openSession(t, play(t, "whole", greeted()+"stall"), plainText())
 	why := errors.New("maintenance")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go cancel(why)
@@ -196,7 +193,7 @@ func TestOwnErrorsReachable(t *testing.T) {
 	s.Close()
 }
 
-// Temporary of what one reply says.
+// What Temporary returns for each code of a reply.
 func TestReplyTemporary(t *testing.T) {
 	for code := 200; code < 600; code++ {
 		r := submission.Reply{Code: code}
@@ -218,7 +215,7 @@ func TestReplyTemporary(t *testing.T) {
 	}
 }
 
-// Unknown is never Temporary, whatever else is in the error.
+// An Unknown outcome is never Temporary, whatever else is in the error.
 func TestUnknownNotTemporary(t *testing.T) {
 	temporary := &submission.AddressError{Reply: &submission.Reply{Code: 450}}
 	for stage := submission.StageDial; stage <= submission.StageCommand; stage++ {
@@ -235,39 +232,7 @@ func TestUnknownNotTemporary(t *testing.T) {
 	}
 }
 
-// Temporary of recipients mixed: all of them must be for all-or-nothing, one is
-// enough for a partial envelope.
-func TestTemporaryMixed(t *testing.T) {
-	for _, tc := range []struct {
-		codes        []int
-		all, partial bool
-	}{
-		{[]int{450, 451}, true, true},
-		{[]int{550, 551}, false, false},
-		{[]int{450, 550}, false, true},
-		{[]int{550, 450}, false, true},
-		{[]int{552, 552}, true, true},
-		{[]int{552, 550}, false, true},
-		{[]int{552, 450}, true, true},
-		{[]int{250, 450}, true, true},
-		{[]int{250, 550}, false, false},
-		{[]int{250, 552}, true, true},
-	} {
-		for _, partial := range []bool{false, true} {
-			want := tc.all
-			if partial {
-				want = tc.partial
-			}
-			m := rcptMix{codes: tc.codes, partial: partial, pipelined: true, chunked: true}
-			if v := m.verdict(); v.temporary != want {
-				t.Errorf("%v: the verdict of the test itself is %v", m, v.temporary)
-			}
-			m.run(t, "whole")
-		}
-	}
-}
-
-// The text names a few causes and counts the rest.
+// The text of an error names a few causes and counts the others.
 func TestManyCausesShort(t *testing.T) {
 	script, replies := "C: MAIL FROM:<a@test.example>\n", "S: 250 ok\n"
 	var env submission.Envelope
@@ -277,17 +242,18 @@ func TestManyCausesShort(t *testing.T) {
 		script += fmt.Sprintf("C: RCPT TO:<r%d@test.example>\n", i)
 		replies += "S: 550 5.1.1 no such user\n"
 	}
-	s := openSession(t, smtptest.Play(t, greeted("PIPELINING")+script+replies+"C: QUIT\nS: 221 bye\neof"), plainText())
+	s := openSession(t, play(t, "whole", greeted("PIPELINING")+script+replies+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
 	_, err := send(s, env)
 	if n := len(addressErrors(err)); n != 40 {
-		t.Errorf("%d causes", n)
+		t.Errorf("%d address errors, want 40", n)
 	}
 	if text := err.Error(); !strings.Contains(text, "r0@test.example") || !strings.Contains(text, "37 more") || len(text) > 500 {
 		t.Errorf("%d octets: %s", len(text), text)
 	}
 }
 
+// The String methods.
 func TestNames(t *testing.T) {
 	for stage := submission.StageDial; stage <= submission.StageCommand; stage++ {
 		if s := stage.String(); s == "" || strings.HasPrefix(s, "Stage(") {
@@ -302,23 +268,6 @@ func TestNames(t *testing.T) {
 	} {
 		if got.String() != want {
 			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
-
-// An enhanced code counts when it is one and of the class of its reply.
-func TestEnhancedCode(t *testing.T) {
-	for text, want := range map[string]submission.EnhancedCode{
-		"550 5.1.1 no": {5, 1, 1}, "550 5.1.1": {5, 1, 1}, "550 5.123.999 x": {5, 123, 999}, "450 4.7.1 x": {4, 7, 1},
-		"550 4.1.1 x": {}, "450 5.1.1 x": {}, "550 2.1.1 x": {}, "550 5.1 x": {}, "550 5.1.1x": {}, "550 5.1.1.1 x": {}, "550 5.1234.1 x": {}, "550 x 5.1.1": {},
-		"550 5..1 x": {}, "550  5.1.1 x": {}, "550": {}, "550 5": {}, "550 6.1.1 x": {}, "550-5.1.1 a\\r\\n550 5.1.2 b": {5, 1, 1}, "550-5.1.1\\r\\n550 b": {5, 1, 1},
-	} {
-		s := openSession(t, smtptest.Play(t, greeted()+"C: MAIL FROM:<a@test.example>\nS> "+text+"\\r\\n\nC: QUIT\nS: 221 bye\neof"), plainText())
-		_, err := send(s, memoTo("b@test.example"))
-		s.Close()
-		r := wantError[*submission.SendError](t, err).Reply
-		if r == nil || r.Enhanced != want {
-			t.Errorf("%q: %v, want %v", text, r, want)
 		}
 	}
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// message stands for what a service sends.
+// message is what a service sends, in these examples.
 const message = "Subject: Your order\r\n\r\nIt is on its way.\r\n"
 
-// demo starts a fake server and returns it with options for it. An account
-// "shop" has the password "a secret".
+// demo starts a fake server, and returns it and options for it. The password of its account
+// "shop" is "a secret".
 func demo(hook func(smtptest.Command) *smtptest.Answer) (*smtptest.Server, *submission.Options) {
 	srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"shop": "a secret"}, Hook: hook})
 	return srv, &submission.Options{TLSConfig: srv.ClientTLSConfig()}
 }
 
-// refusing answers RCPT for one recipient.
+// refusing is a hook that answers RCPT for one recipient.
 func refusing(addr, reply string) func(smtptest.Command) *smtptest.Answer {
 	return func(c smtptest.Command) *smtptest.Answer {
 		if c.Verb == "RCPT" && strings.Contains(c.Line, "<"+addr+">") {
@@ -40,7 +40,7 @@ func refusing(addr, reply string) func(smtptest.Command) *smtptest.Answer {
 }
 
 func Example() {
-	srv, options := demo(nil) // a real service knows its server's name
+	srv, options := demo(nil) // a real service uses the name of its server
 	defer srv.Close()
 
 	options.Auth = submission.Password{Username: "shop", Password: "a secret"}
@@ -188,7 +188,7 @@ func ExampleClient_SendFunc() {
 	// 0 messages arrived
 }
 
-// Ping tells at the start of a service whether its configuration is right.
+// Use Ping when a service starts, to check its configuration.
 func ExampleClient_Ping() {
 	srv, options := demo(nil)
 	defer srv.Close()
@@ -204,7 +204,7 @@ func ExampleClient_Ping() {
 	// submission: AUTH PLAIN: server says 535 5.7.8 user or password is wrong (user name or password wrong)
 }
 
-// A session of one's own sends several messages, and other commands, in order.
+// Your own session sends several messages, and other commands, in order.
 func ExampleClient_Dial() {
 	srv, options := demo(nil)
 	defer srv.Close()
@@ -229,7 +229,7 @@ func ExampleClient_Dial() {
 	// <nil>
 }
 
-// A transaction is fed piece by piece and only Commit delivers it.
+// Write a message piece by piece. Only Commit sends it.
 func ExampleSession_Begin() {
 	srv, options := demo(nil)
 	defer srv.Close()
@@ -260,8 +260,7 @@ func ExampleSession_Begin() {
 	// Output: 33 <nil>
 }
 
-// Any mechanism that go-sasl or the caller has can be used; the context may
-// carry whose message it is.
+// Use any mechanism of go-sasl, or your own. The context may say whose message it is.
 func ExampleAuthFunc() {
 	srv, options := demo(nil)
 	defer srv.Close()
@@ -278,15 +277,15 @@ func ExampleAuthFunc() {
 	// Output: <nil>
 }
 
-// Passwords print as asterisks, wherever they end up.
+// A Password prints as asterisks, wherever it is printed.
 func ExamplePassword() {
 	options := submission.Options{Auth: submission.Password{Username: "shop", Password: "a secret"}}
 	fmt.Printf("%+v\n", options.Auth)
 	// Output: Password{"shop" ***}
 }
 
-// A proxy resolves the server's name; the password for the server stays inside
-// TLS, the one for the proxy does not.
+// The proxy resolves the name of the server. The password for the server is protected by TLS,
+// that for the proxy is not.
 func ExampleSOCKS5() {
 	dialer, err := submission.SOCKS5("proxy.example.org:1080", url.UserPassword("me", "for the proxy"), nil)
 	if err != nil {
@@ -301,8 +300,8 @@ func ExampleSOCKS5() {
 	client.Close()
 }
 
-// The check of the host name alone is turned off like this: the chain is still
-// verified. (InsecureSkipVerify without VerifyConnection would drop both.)
+// To turn off only the check of the host name: the chain is still verified.
+// InsecureSkipVerify without VerifyConnection turns off both.
 func ExampleOptions_anyName() {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -328,7 +327,7 @@ func ExampleOptions_anyName() {
 	client.Close()
 }
 
-// A Logger gets the protocol at level Debug, without secrets and bodies.
+// A Logger gets the commands and replies at level Debug, without secrets and messages.
 func ExampleOptions_logger() {
 	srv, options := demo(nil)
 	defer srv.Close()
@@ -356,7 +355,7 @@ func ExampleOptions_logger() {
 	// level=DEBUG msg="smtp received" code=221 reply="221 mail.test.example closing"
 }
 
-// A deadline covers everything: dialing, waiting for a session, the message.
+// A deadline limits everything: dialing, waiting for a session, and the message.
 func ExampleClient_Send_deadline() {
 	srv, options := demo(func(c smtptest.Command) *smtptest.Answer {
 		if c.Verb == "MESSAGE" {
@@ -379,7 +378,7 @@ func ExampleClient_Send_deadline() {
 	// Output: submission: final reply: outcome unknown: given up by the caller: context deadline exceeded
 }
 
-// A token is asked for once a session, and once more when the server refused it.
+// Token is called once for each session, and once more if the server refused the token.
 func ExampleOAuth2() {
 	srv := smtptest.NewServer(&smtptest.Config{
 		Accounts:   map[string]string{"shop": "the-new-token"},
@@ -411,7 +410,7 @@ func ExampleOAuth2() {
 	// <nil>
 }
 
-// An HTTP proxy makes a tunnel; where it fails, the direct way is tried.
+// A tunnel through an HTTP proxy. If that fails, the server is dialed directly.
 func ExampleHTTPConnect() {
 	proxy, err := submission.HTTPConnect(&url.URL{Scheme: "http", Host: "proxy.example.org:3128"}, nil)
 	if err != nil {
@@ -428,14 +427,14 @@ func ExampleHTTPConnect() {
 	client.Close()
 }
 
-// A server with a certificate of its own making is trusted by its key.
+// To trust a server with a self-signed certificate, pin its key.
 func ExampleOptions_pinnedKeys() {
 	srv, options := demo(nil)
 	defer srv.Close()
-	options.TLSConfig = nil // knows nothing of the server's CA
+	options.TLSConfig = nil // without the CA of the server
 
-	// The sum is what the error for a wrong pin says, after it was compared with
-	// what the server's owner says.
+	// The error for a wrong pin says the right sum. Compare it with what the owner of
+	// the server says before you use it.
 	options.PinnedKeys = [][32]byte{{}}
 	client, err := submission.New(srv.Addr(), options)
 	if err != nil {

@@ -13,21 +13,21 @@ import (
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
-// unxtext undoes appendXtext, strictly.
+// unxtext decodes what appendXtext encoded, strictly.
 func unxtext(t *testing.T, s string) string {
 	t.Helper()
 	var out []byte
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c <= ' ' || c > '~' || c == '=':
-			t.Fatalf("%q is no xtext", s)
+			t.Fatalf("%q is not xtext", s)
 		case c == '+':
 			if i+2 >= len(s) || s[i+1:i+3] != strings.ToUpper(s[i+1:i+3]) {
-				t.Fatalf("%q is no xtext", s)
+				t.Fatalf("%q is not xtext", s)
 			}
 			n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
 			if err != nil {
-				t.Fatalf("%q is no xtext", s)
+				t.Fatalf("%q is not xtext", s)
 			}
 			out = append(out, byte(n))
 			i += 2
@@ -49,14 +49,14 @@ func FuzzXtext(f *testing.F) {
 	})
 }
 
-// unUnicodeXtext undoes appendUnicodeXtext, strictly (RFC 6533, 3).
+// unUnicodeXtext decodes what appendUnicodeXtext encoded, strictly (RFC 6533, 3).
 func unUnicodeXtext(t *testing.T, s string) string {
 	t.Helper()
 	var out []rune
 	for s != "" {
 		c := s[0]
 		if c <= ' ' || c > '~' || c == '+' || c == '=' {
-			t.Fatalf("%q is no utf-8-addr-xtext", s)
+			t.Fatalf("%q is not utf-8-addr-xtext", s)
 		}
 		if c != '\\' {
 			out, s = append(out, rune(c)), s[1:]
@@ -66,7 +66,7 @@ func unUnicodeXtext(t *testing.T, s string) string {
 		digits, found := strings.CutPrefix(digits, `\x{`)
 		n, err := strconv.ParseUint(digits, 16, 32)
 		if !ok || !found || err != nil || len(digits) < 2 || len(digits) > 6 || len(digits) > 2 && digits[0] == '0' || digits != strings.ToUpper(digits) {
-			t.Fatalf("%q is no utf-8-addr-xtext", s)
+			t.Fatalf("%q is not utf-8-addr-xtext", s)
 		}
 		out, s = append(out, rune(n)), rest
 	}
@@ -106,8 +106,8 @@ func FuzzORCPT(f *testing.F) {
 	})
 }
 
-// The lines of MAIL and RCPT have the parameters that were asked for and no
-// others, whatever stands in the values.
+// MAIL and RCPT have the parameters that the envelope asks for and no others, whatever the
+// values contain.
 func FuzzLines(f *testing.F) {
 	f.Add("a@b", "c@d", "rfc822;e@f", "id", "s@t", "X=1", "Y")
 	f.Add(`"x> AUTH=<y"@z`, `" "@b`, "имя", "a b+c=d", "<>", "X=>", "Y=<")
@@ -137,7 +137,7 @@ func FuzzLines(f *testing.F) {
 			if !ok {
 				t.Fatalf("%q does not begin with the path %q", line, path)
 			}
-			// FuzzMailbox of the package address has what such a path may hold.
+			// What a path may contain, FuzzMailbox in package address checks.
 			if again, err := address.Parse(path); path != "" && !strings.EqualFold(path, "Postmaster") && (err != nil || again != box) {
 				t.Fatalf("the path %q parses to %+v, %v", path, again, err)
 			}
@@ -175,8 +175,8 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// Whatever a server says to EHLO is taken in some order: each keyword once, in
-// upper case, none that is disabled.
+// Whatever a server replies to EHLO: each keyword is there once, in upper case, except those
+// that are disabled.
 func FuzzExtensions(f *testing.F) {
 	for _, s := range []string{
 		"", "host", "host\nSIZE 1000\nAUTH PLAIN LOGIN\nAUTH=LOGIN X", "h\nsize\nSIZE 5\nSize 6", "h\n AUTH  plain\tlogin ", "h\nDSN\n\n \nAUTH", "h\nSIZE 99999999999999999999",
@@ -216,7 +216,7 @@ func FuzzExtensions(f *testing.F) {
 	})
 }
 
-// The text of a reply does nothing to a terminal or a log, whatever it says.
+// Reply.String returns text that does nothing to a terminal or a log, whatever the server says.
 func FuzzReplyString(f *testing.F) {
 	for _, s := range []string{"", "5.1.1 no", "\x1b[31m", "a\nb", "\u202e", "\xff", strings.Repeat("x", 5000), strings.Repeat("\x00", 5000), "5.1.1", "5.1.1\nx", "\ufffd"} {
 		f.Add(550, s)

@@ -13,8 +13,8 @@ import (
 
 const module = "github.com/fe022423/submission"
 
-// mayImport has for each folder the packages that its files may import, except
-// those of the standard library. Tests may import anything.
+// mayImport lists the packages that the files of each folder may import, besides those of
+// the standard library. Tests may import anything.
 var mayImport = map[string][]string{
 	".": {module + "/internal/address", module + "/internal/link", module + "/internal/mechanism", module + "/internal/proxy",
 		module + "/internal/redact", module + "/internal/smtpwire", module + "/internal/transfer", "github.com/emersion/go-sasl"},
@@ -55,9 +55,8 @@ func sourceFiles(t *testing.T) map[string]*ast.File {
 	return files
 }
 
-// TestImports checks who imports whom: examples import the library, the library its
-// internal packages, the fake server only the codec. No internal package imports the
-// library.
+// Who imports whom: the examples import the library, the library its internal packages, the
+// fake server only the codec. No internal package imports the library.
 func TestImports(t *testing.T) {
 	folders := map[string]bool{}
 	for path, f := range sourceFiles(t) {
@@ -84,11 +83,11 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// What makes up a message knows neither the network nor the clock.
+// The files that decide about a message know neither the network nor the clock.
 func TestMessageKnowsNoNetwork(t *testing.T) {
 	checked := 0
 	for path, f := range sourceFiles(t) {
-		pure := []string{"attempt.go", "dsn.go", "envelope.go", "extensions.go", "lease.go", "params.go", "plan.go", "reply.go", "result.go",
+		pure := []string{"attempt.go", "dsn.go", "envelope.go", "extensions.go", "lease.go", "params.go", "plan.go", "reply.go", "result.go", "source.go",
 			"stage.go", "transaction.go", "verdict.go"}
 		if filepath.Dir(path) != filepath.Join("internal", "transfer") && !slices.Contains(pure, path) {
 			continue
@@ -101,11 +100,11 @@ func TestMessageKnowsNoNetwork(t *testing.T) {
 		}
 	}
 	if checked < 15 {
-		t.Errorf("%d files checked", checked)
+		t.Errorf("only %d files were checked", checked)
 	}
 }
 
-// One file judges: a SendError is made in verdict.go and nowhere else.
+// A SendError is made in verdict.go only.
 func TestOneJudge(t *testing.T) {
 	made := map[string]int{}
 	for path, f := range sourceFiles(t) {
@@ -123,7 +122,7 @@ func TestOneJudge(t *testing.T) {
 	}
 }
 
-// Deadlines and watches on contexts stand in internal/link and nowhere else.
+// Deadlines are set, and contexts watched, in internal/link only.
 func TestDeadlinesStandInOnePlace(t *testing.T) {
 	found := 0
 	for path, f := range sourceFiles(t) {
@@ -145,6 +144,6 @@ func TestDeadlinesStandInOnePlace(t *testing.T) {
 		})
 	}
 	if found < 5 {
-		t.Errorf("found %d uses in all: the check looks past them", found)
+		t.Errorf("only %d uses were found: the check does not find them any more", found)
 	}
 }

@@ -3,6 +3,7 @@ package submission
 import (
 	"context"
 
+	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/transfer"
 )
 
@@ -12,6 +13,11 @@ type lender interface {
 	take(ctx context.Context, fresh bool) (loan, error)
 	// give takes it back, whatever has become of it.
 	give(s *Session)
+	// enter begins a call; leave ends it.
+	enter() error
+	leave()
+	noteOutcome(*SendError)
+	noteRestart()
 }
 
 // loan is a session for a transaction.
@@ -26,41 +32,39 @@ type loan struct {
 // verdict. A message that meets a session of the pool which turns out to be the
 // wrong one starts once more, on a fresh one; what that one says is final.
 func (t *Transaction) advance(to txState) {
-	for fresh := false; ; fresh = true {
-		reused := t.try(to, fresh)
-		again := reused && !fresh && t.attempt.refused == nil && t.attempt.StartsAgain() && t.ctx.Err() == nil
-		switch {
-		case again:
-			t.release()
-		case to == txOver || t.attempt.refused != nil || !t.attempt.OK():
-			t.finish()
-			return
-		default:
-			t.state = to
-			return
-		}
+	t.try(to)
+	// What goes well goes on: octets of the message may be out already.
+	if !t.fresh && (to == txOver || !t.attempt.OK()) && t.mayStartAgain() {
+		t.lender.noteRestart()
+		t.release()
+		t.fresh = true
+		t.try(to)
 	}
+	if to == txOver || t.attempt.refused != nil || !t.attempt.OK() {
+		t.finish()
+		return
+	}
+	t.state = to
 }
 
-// try makes one attempt, on a session that is had for it where there is none. It
-// reports whether that session was used before.
-func (t *Transaction) try(to txState, fresh bool) (reused bool) {
+// try makes one attempt, on a session that is got for it where there is none.
+func (t *Transaction) try(to txState) {
 	looked := false
 	if t.lender != nil {
-		l, err := t.lender.take(t.ctx, fresh)
-		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil}
+		l, err := t.borrow()
+		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil, reused: l.reused}
 		if err != nil {
-			return false
+			return
 		}
-		reused, looked = l.reused, l.looked
+		looked = l.looked
 		t.occupy(l.s)
 		if t.admit(); t.over() {
-			return reused
+			return
 		}
 	}
-	mode := t.attempt.mode(t.cfg, &t.spool)
+	mode := t.attempt.mode(t.cfg, &t.spool, t.restASCII)
 	if t.attempt.refused != nil {
-		return reused
+		return
 	}
 	mode.Looked = looked
 	mode.Reset = t.s.link.Open()
@@ -68,7 +72,7 @@ func (t *Transaction) try(to txState, fresh bool) (reused bool) {
 	t.s.timeMessage(&t.attempt.Transfer)
 	t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
 	if !t.attempt.OK() || t.attempt.Together {
-		return reused
+		return
 	}
 	switch t.s.messageBegins(); to {
 	case txStreaming:
@@ -78,7 +82,17 @@ func (t *Transaction) try(to txState, fresh bool) (reused bool) {
 	default:
 		t.attempt.Commit(&t.spool)
 	}
-	return reused
+}
+
+// borrow gets a session. A transaction of Begin is a call of the pool from here on.
+func (t *Transaction) borrow() (loan, error) {
+	if !t.entered {
+		if err := t.lender.enter(); err != nil {
+			return loan{}, err
+		}
+		t.entered = true
+	}
+	return t.lender.take(t.ctx, t.fresh)
 }
 
 // mayShareFlight reports whether the message may go out with its envelope; see
@@ -121,12 +135,15 @@ func (t *Transaction) release() {
 		return
 	}
 	t.s, s.open = nil, nil
-	s.link.End()
 	if t.attempt.Sent() {
 		s.messages++
 	}
 	s.unfit = s.unfit || t.attempt.SessionWrong()
 	if t.lender != nil {
-		t.lender.give(s)
+		defer t.lender.give(s) // also when a hook panics
 	}
+	if t.attempt.Unfinished() {
+		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
+	}
+	s.link.End()
 }

@@ -15,6 +15,7 @@ type linkError struct {
 	text  string
 	err   error
 	reply *Reply // the one that ended the session
+	ended bool   // the other end closed the connection, or it broke
 }
 
 func (e *linkError) Error() string { return prefix + e.stage.String() + ": " + e.detail() }
@@ -61,7 +62,7 @@ func lostError(f *link.Failure) error {
 	case link.TimedOut:
 		return &linkError{stage: stage, text: "no answer within " + f.Limit.String(), err: f.Err}
 	case link.Ended:
-		return &linkError{stage: stage, text: "the server closed the connection", err: f.Err}
+		return &linkError{stage: stage, text: "the server closed the connection", err: f.Err, ended: true}
 	case link.Closing:
 		return refusedLink(f, "the server ends the session")
 	case link.Refused:
@@ -72,7 +73,7 @@ func lostError(f *link.Failure) error {
 		}
 		return &linkError{stage: stage, text: "the session was given up"}
 	}
-	return &linkError{stage: stage, text: "connection failed", err: f.Err}
+	return &linkError{stage: stage, text: "connection failed", err: f.Err, ended: true}
 }
 
 // refusedLink is the error of a session that the server ended with a reply.

@@ -74,12 +74,13 @@ type Options struct {
 	// replies between them: one round trip in all. It applies when the server
 	// offers PIPELINING and CHUNKING, the message has at most 64 KiB, and it has
 	// one recipient or Envelope.Partial, so that a refused recipient cannot send
-	// it to the wrong ones. It is off by default, for two reasons. RFC 3030, 2 has
-	// the client wait for the replies to RCPT first: a server that does not discard
-	// the chunk after a refusal would read the message as commands. Postfix 3.7 and
-	// Dovecot 2.3 were seen to discard it and to accept the next message on the
-	// same session. And a connection that turns out to be dead makes the outcome
-	// Unknown, where otherwise the message would be sent again.
+	// it to the wrong ones. A message that needs a RSET before it, and one that is
+	// prepared, wait for the replies all the same. It is off by default, for two
+	// reasons. RFC 3030, 2 has the client wait for the replies to RCPT first: a server
+	// that does not discard the chunk after a refusal reads the message as commands,
+	// so a session on which a chunk met a refusal is closed. And a connection that
+	// turns out to be dead makes the outcome Unknown, where otherwise the message
+	// would start again on a fresh session.
 	EarlyData bool
 	// Timeouts limit the wait for each answer of the server; use the context to
 	// limit a whole call.

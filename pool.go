@@ -1,158 +1,184 @@
 package submission
 
 import (
+	"container/list"
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/fe022423/submission/internal/link"
 )
 
-// probeAfter is how long a session may have idled to be used on the word of its
-// socket alone. After that a command asks whether the server still listens.
-const probeAfter = time.Second
-
-// pool keeps the sessions of a Client. A slot stands for one session, open or
-// being opened; who holds a slot and no session dials one.
+// pool keeps the sessions of a Client. A slot stands for a session from its dial
+// until its connection is closed, the goodbye included; who holds a slot and no
+// session dials one.
 type pool struct {
 	cfg  *config
 	dial func(context.Context) (*Session, error)
 
 	mu      sync.Mutex
-	idle    []*Session  // the one used last is at the end and goes out first
-	slots   int         // taken
-	waiters []chan turn // first come, first served
-	closed  bool
+	idle    []*Session // the one used last is at the end and goes out first
+	members map[*Session]struct{}
+	leaving map[*Session]struct{} // those that say goodbye
+	slots   int                   // taken
+	waiters list.List             // of chan turn: first come, first served
+	bound   bound
 	reaper  *time.Timer
-	sends   sync.WaitGroup // slots in use by a send
-	quits   sync.WaitGroup // sessions being closed in the background
+	sends   int           // calls that began and did not end
+	closed  bool          // no call may begin
+	killed  error         // why those that run are cut off
+	drained chan struct{} // closed when, after closed, nothing is left; nil before
+	life    context.Context
+	endLife context.CancelCauseFunc
+	count   counters
 }
 
-// turn is what a waiter gets: a session, or with nil the leave to dial one.
-type turn struct{ s *Session }
+func newPool(cfg *config, dial func(context.Context) (*Session, error)) *pool {
+	p := &pool{cfg: cfg, dial: dial, members: map[*Session]struct{}{}, leaving: map[*Session]struct{}{}}
+	p.life, p.endLife = context.WithCancelCause(context.Background())
+	return p
+}
+
+// turn is what a waiter gets: a session, or with nil the slot to dial one for; or
+// an error.
+type turn struct {
+	s   *Session
+	err error
+}
+
+const (
+	// probeAfter is how long a session may have rested to be used on the word of
+	// its socket alone. After that a command asks whether the server still listens.
+	probeAfter = time.Second
+	// probeTime is how long that command may take. An address translator that
+	// forgot the connection answers nothing.
+	probeTime = 5 * time.Second
+)
 
 // take returns a session that nothing is known against: the idle one used last,
-// or a fresh one in its place. With fresh it dials in any case.
+// or a fresh one. With fresh it is one that was never used.
 func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
-	s, err := p.slot(ctx)
-	if err != nil {
-		return loan{}, err
+	s, err := p.slot(ctx, fresh)
+	for err == nil {
+		var l loan
+		if l, err = p.fill(ctx, s, fresh); err == nil {
+			return l, nil
+		}
+		if !isLimit(err) || ctx.Err() != nil {
+			p.free()
+			break
+		}
+		var waits bool
+		if s, waits, err = p.waitForOther(ctx, err); !waits {
+			p.free()
+		}
 	}
-	taken := false
-	defer func() { // an Auth or a Trace of the caller's may panic
-		if !taken {
+	return loan{}, err
+}
+
+// fill makes a loan of a slot and the session in it, which may be nil. A panic of
+// the caller's code on the way costs no slot.
+func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err error) {
+	done := false
+	defer func() {
+		if !done {
+			if l.s != nil {
+				p.remove(l.s)
+			}
 			p.free()
 		}
 	}()
+	if l.s = s; s != nil && !fresh && p.alive(ctx, s) {
+		s.announce(true)
+		l.reused, l.looked, done = true, true, true
+		p.noteReuse()
+		return l, nil
+	}
 	if s != nil {
-		if !fresh && p.alive(ctx, s) {
-			taken = true
-			s.announce(true)
-			return loan{s: s, reused: true, looked: true}, nil
-		}
-		p.retire(s)
+		p.dismiss(s)
+		l.s = nil
 	}
-	s, err = p.dial(ctx)
-	taken = err == nil
-	return loan{s: s}, err
+	l.s, err = p.dialMember(ctx)
+	done = true
+	return l, err
 }
 
-// slot waits for a slot and returns it with the session that is in it, if any.
-func (p *pool) slot(ctx context.Context) (*Session, error) {
+// dialMember dials a session of the pool.
+func (p *pool) dialMember(ctx context.Context) (*Session, error) {
+	ctx, release := link.EitherDone(ctx, p.life)
+	defer release()
+	s, err := p.dial(ctx)
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil, ErrClosed
+	defer p.mu.Unlock()
+	p.count.Dials++
+	if err != nil {
+		return nil, err
 	}
-	if n := len(p.idle); n > 0 {
-		s := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.sends.Add(1)
-		p.mu.Unlock()
-		return s, nil
+	p.members[s] = struct{}{}
+	p.bound.dialed(p.slots, time.Now())
+	if p.killed != nil {
+		s.link.Kill(p.killed)
 	}
-	if p.slots < p.cfg.Pool.MaxSessions {
-		p.slots++
-		p.sends.Add(1)
-		p.mu.Unlock()
-		return nil, nil
-	}
-	ch := make(chan turn, 1)
-	p.waiters = append(p.waiters, ch)
-	p.mu.Unlock()
-	select {
-	case t, ok := <-ch:
-		if !ok {
-			return nil, ErrClosed
-		}
-		return t.s, nil
-	case <-ctx.Done():
-		p.leave(ch)
-		return nil, givenUp(StageDial, ctx)
-	}
-}
-
-// leave takes a waiter off the list. A turn that came at the same moment goes on
-// to the next.
-func (p *pool) leave(ch chan turn) {
-	p.mu.Lock()
-	for i, w := range p.waiters {
-		if w == ch {
-			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
-			p.mu.Unlock()
-			return
-		}
-	}
-	p.mu.Unlock()
-	if t, ok := <-ch; ok {
-		if t.s != nil {
-			p.give(t.s)
-		} else {
-			p.free()
-		}
-	}
+	return s, nil
 }
 
 // alive reports whether an idle session may be used again.
 func (p *pool) alive(ctx context.Context, s *Session) bool {
-	idled := time.Since(s.resting)
-	if !s.Usable() || p.worn(s) || idled >= p.cfg.Pool.IdleTimeout {
+	rested := since(s.resting)
+	if !s.Usable() || p.worn(s) || rested >= p.cfg.Pool.IdleTimeout {
 		return false
 	}
-	if s.link.Look(link.Noop) != nil {
+	s.link.Begin(ctx)
+	why := s.link.Look(link.Noop)
+	if s.link.End(); why != nil || !s.Usable() {
 		return false
 	}
-	if idled < probeAfter {
-		return true
+	return rested < probeAfter || p.probe(ctx, s) == nil
+}
+
+// probe asks the server whether a session lives, within half of the time that ctx
+// has left at most.
+func (p *pool) probe(ctx context.Context, s *Session) error {
+	limit := probeTime
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/2)
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	if p.cfg.ProbeReset {
-		return s.Reset(ctx) == nil
+		return s.Reset(ctx)
 	}
-	return s.Noop(ctx) == nil
+	return s.Noop(ctx)
 }
 
 // worn reports whether a session has served its time.
 func (p *pool) worn(s *Session) bool {
-	return s.messages >= p.cfg.Pool.MaxMessages || time.Since(s.born) >= p.cfg.Pool.MaxAge
+	return s.messages >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge
+}
+
+// since is how much time passed since t, also while the machine slept: the clock
+// that Go measures with may stand still then.
+func since(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
 // give takes a session back after a send.
 func (p *pool) give(s *Session) {
 	if !s.Usable() || s.unfit || p.worn(s) {
 		p.retire(s)
-		p.free()
 		return
 	}
 	s.resting = time.Now()
 	p.mu.Lock()
-	if p.wake(turn{s}) {
+	if p.wake(turn{s: s}) {
 		p.mu.Unlock()
 		return
 	}
-	if p.closed || len(p.idle) >= p.cfg.Pool.MaxIdle {
+	if p.closed && p.sends == 0 || len(p.idle) >= p.cfg.Pool.MaxIdle {
 		p.mu.Unlock()
 		p.retire(s)
-		p.free()
 		return
 	}
 	p.idle = append(p.idle, s)
@@ -160,48 +186,19 @@ func (p *pool) give(s *Session) {
 		p.reaper = time.AfterFunc(p.cfg.Pool.IdleTimeout, p.reap)
 	}
 	p.mu.Unlock()
-	p.sends.Done()
 }
 
-// free gives a slot without a session back.
-func (p *pool) free() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.wake(turn{}) {
-		p.slots--
-		p.sends.Done()
-	}
-}
-
-// wake hands a turn, and the send that it is part of, to the first waiter.
-func (p *pool) wake(t turn) bool {
-	if len(p.waiters) == 0 {
-		return false
-	}
-	ch := p.waiters[0]
-	p.waiters = p.waiters[1:]
-	ch <- t
-	return true
-}
-
-// reap closes the sessions that idled too long.
+// reap closes the sessions that rested too long.
 func (p *pool) reap() {
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return
-	}
-	p.quits.Add(1)
-	defer p.quits.Done()
 	var old []*Session
-	for len(p.idle) > 0 && time.Since(p.idle[0].resting) >= p.cfg.Pool.IdleTimeout {
+	for len(p.idle) > 0 && since(p.idle[0].resting) >= p.cfg.Pool.IdleTimeout {
 		old = append(old, p.idle[0])
 		p.idle = p.idle[1:]
-		p.slots--
 	}
 	p.reaper = nil
 	if len(p.idle) > 0 {
-		p.reaper = time.AfterFunc(p.cfg.Pool.IdleTimeout-time.Since(p.idle[0].resting), p.reap)
+		p.reaper = time.AfterFunc(p.cfg.Pool.IdleTimeout-since(p.idle[0].resting), p.reap)
 	}
 	p.mu.Unlock()
 	for _, s := range old {
@@ -209,40 +206,80 @@ func (p *pool) reap() {
 	}
 }
 
-// retire closes a session in the background: its goodbye must not make a send
-// wait that has its verdict. Close waits for it.
+// retire closes a session, whose slot it frees, in the background: its goodbye must
+// not make a send wait that has its verdict.
 func (p *pool) retire(s *Session) {
-	if !s.Usable() {
-		s.Close() // does not wait
+	p.mu.Lock()
+	p.leaving[s] = struct{}{}
+	p.count.Retired++
+	if p.waiters.Len() > 0 {
+		s.link.Hurry()
+	}
+	p.mu.Unlock()
+	if !s.Usable() { // does not wait
+		defer p.gone(s)
+		s.Close()
 		return
 	}
-	p.quits.Add(1)
 	go func() {
-		defer p.quits.Done()
+		defer p.gone(s)
+		defer p.logPanic()
 		s.Close()
 	}()
 }
 
-// close refuses new sends and those that wait, lets those that run end, and
-// closes every session.
-func (p *pool) close() {
+// dismiss closes a session at once, and keeps its slot.
+func (p *pool) dismiss(s *Session) {
 	p.mu.Lock()
-	p.closed = true
-	for _, ch := range p.waiters {
-		close(ch)
-	}
-	p.waiters = nil
-	if p.reaper != nil {
-		p.reaper.Stop()
-		p.reaper = nil
-	}
-	idle := p.idle
-	p.idle = nil
-	p.slots -= len(idle)
+	p.count.Retired++
 	p.mu.Unlock()
-	for _, s := range idle {
-		p.retire(s)
+	defer p.remove(s)
+	s.link.Hurry()
+	s.Close()
+}
+
+// gone frees the slot of a session that was closed.
+func (p *pool) gone(s *Session) {
+	p.remove(s)
+	p.free()
+}
+
+func (p *pool) remove(s *Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.members, s)
+	delete(p.leaving, s)
+}
+
+// ping takes a session that the server answers over, and gives it back.
+func (p *pool) ping(ctx context.Context) error {
+	if err := p.enter(); err != nil {
+		return err
 	}
-	p.sends.Wait()
-	p.quits.Wait()
+	defer p.leave()
+	l, err := p.take(ctx, false)
+	if err != nil {
+		return err
+	}
+	if l.reused && p.probe(ctx, l.s) != nil {
+		l.s.unfit = true
+		p.give(l.s)
+		if l, err = p.take(ctx, true); err != nil {
+			return err
+		}
+	}
+	p.give(l.s)
+	return nil
+}
+
+// logPanic catches a panic of the caller's code on a goroutine of the pool's own,
+// where nobody else could.
+func (p *pool) logPanic() {
+	if r := recover(); r != nil {
+		logger := p.cfg.Logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		logger.Error("panic in a hook of Trace or Logger", "panic", r)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,110 +17,7 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-const poolGreeting = `
-	S: 220 mail.test.example
-	C: EHLO client.test.example
-	S: 250-mail.test.example
-	S: 250 PIPELINING
-`
-
-const poolMessage = `
-	C: MAIL FROM:<a@test.example>
-	C: RCPT TO:<b@test.example>
-	C: DATA
-	S: 250 ok
-	S: 250 ok
-	S: 354 go
-	C: Subject: pool
-	C:
-	C: text
-	C: .
-	S: 250 taken
-`
-
-var poolEnvelope = submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}
-
-func poolSend(c *submission.Client) error {
-	_, err := c.Send(context.Background(), poolEnvelope, strings.NewReader("Subject: pool\n\ntext\n"))
-	return err
-}
-
-// scriptedClient returns a Client whose connections play the scripts in turn.
-func scriptedClient(t *testing.T, set func(*submission.Options), scripts ...string) *submission.Client {
-	t.Helper()
-	var dialed atomic.Int32
-	var peers []net.Conn
-	for _, script := range scripts {
-		peers = append(peers, smtptest.Play(t, script))
-	}
-	o := plainText()
-	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) {
-		n := int(dialed.Add(1))
-		if n > len(scripts) {
-			return nil, fmt.Errorf("dial number %d was not expected", n)
-		}
-		return peers[n-1], nil
-	})
-	if set != nil {
-		set(o)
-	}
-	c, err := submission.New(testHost, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Close()
-		if n := int(dialed.Load()); n != len(scripts) {
-			t.Errorf("%d connections, want %d", n, len(scripts))
-		}
-	})
-	return c
-}
-
-// pipedClient returns a Client of srv over in-memory connections.
-func pipedClient(t *testing.T, srv *smtptest.Server, pool submission.PoolOptions) *submission.Client {
-	t.Helper()
-	o := plainText()
-	o.Pool = pool
-	o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
-	c, err := submission.New(testHost, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-const poolQuit = `
-	C: QUIT
-	S: 221 bye
-	eof
-`
-
-// A session that the server ended while it idled is replaced, whether it said
-// 421 first or not, and the message is sent once.
-func TestPoolReplacesDeadSession(t *testing.T) {
-	for name, end := range map[string]string{
-		"closed":                          "close",
-		"reset":                           "reset",
-		"421, then closed":                "S! 421 4.4.2 idle too long\nclose",
-		"421 to MAIL":                     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nclose",
-		"closed after MAIL":               "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose",
-		"closed in the reply to MAIL":     "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS> 25\nclose",
-		"421 to MAIL and silence":         "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 that was enough\nstall",
-		"421 with more behind it to MAIL": "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nS: 421 4.7.0 enough\nS! 503 what\nclose",
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
-			for range 2 {
-				if err := poolSend(c); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// On a socket it is seen before anything is written.
+// On a socket the end of an idle session is seen before anything is written to it.
 func TestPoolSeesSocketClosed(t *testing.T) {
 	for _, last := range []string{"", "421 4.4.2 idle too long\r\n", "250 what was that\r\n"} {
 		t.Run(last, func(t *testing.T) {
@@ -174,133 +70,8 @@ func TestPoolSeesSocketClosed(t *testing.T) {
 	}
 }
 
-// socketPair returns the two ends of a TCP connection.
-func socketPair(t *testing.T) (left, right net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if left, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if right, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { left.Close(); right.Close() })
-	return left, right
-}
-
-// What may have been accepted, what took too long, and a refusal of the content are
-// not tried again.
-func TestPoolDoesNotRetry(t *testing.T) {
-	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
-	for _, tc := range []struct {
-		name, end string
-		outcome   submission.Outcome
-		stage     submission.Stage
-	}{
-		{"silence after MAIL", flight + "stall", submission.NotSent, submission.StageMail},
-		{"silence at RCPT", flight + "S: 250 ok\nstall", submission.NotSent, submission.StageRcpt},
-		{"refused recipient", flight + "S: 250 ok\nS: 550 5.1.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
-		{"deferred recipient", flight + "S: 250 ok\nS: 450 4.2.1 no\nS: 503 5.5.1 nobody\n" + poolQuit, submission.NotSent, submission.StageRcpt},
-		{"closed after the dot", flight + message + "close", submission.Unknown, submission.StageFinal},
-		{"garbage after the dot", flight + message + "S: hello\nclose", submission.Unknown, submission.StageFinal},
-		{"refused content", flight + message + "S: 554 5.6.0 spam\n" + poolQuit, submission.NotSent, submission.StageFinal},
-		{"deferred content", flight + message + "S: 451 4.3.0 busy\n" + poolQuit, submission.NotSent, submission.StageFinal},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := scriptedClient(t, nil, poolGreeting+poolMessage+tc.end)
-				if err := poolSend(c); err != nil {
-					t.Fatal(err)
-				}
-				e := wantError[*submission.SendError](t, poolSend(c))
-				if e.Outcome != tc.outcome || e.Stage != tc.stage {
-					t.Errorf("%v at %v, want %v at %v", e.Outcome, e.Stage, tc.outcome, tc.stage)
-				}
-			})
-		})
-	}
-}
-
-// What speaks against the session starts once more on a fresh one, as long as
-// nothing of the message can have been accepted.
-func TestPoolStartsAgain(t *testing.T) {
-	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	message := "S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: pool\nC:\nC: text\nC: .\n"
-	for name, end := range map[string]string{
-		"MAIL refused, then closed":    flight + "S: 550 5.7.1 no\nclose",
-		"MAIL deferred, then closed":   flight + "S: 450 4.7.1 not now\nclose",
-		"garbage to MAIL":              flight + "S: hello\nclose",
-		"221 to MAIL":                  flight + "S: 221 bye\nclose",
-		"closed at RCPT":               flight + "S: 250 ok\nclose",
-		"421 to RCPT":                  flight + "S: 250 ok\nS: 421 bye\nclose",
-		"503 to RCPT":                  flight + "S: 250 ok\nS: 503 what\nS: 503 what\n" + poolQuit,
-		"closed at DATA":               flight + "S: 250 ok\nS: 250 ok\nclose",
-		"DATA deferred":                flight + "S: 250 ok\nS: 250 ok\nS: 452 4.4.5 enough\n" + poolQuit,
-		"DATA out of step":             flight + "S: 250 ok\nS: 250 ok\nS: 250 ok\neof",
-		"closed before the dot":        flight + "S: 250 ok\nS: 250 ok\nS: 354 go\nclose",
-		"421 after the dot":            flight + message + "S: 421 bye\nclose",
-		"connection full, at the end":  flight + message + "S: 451 4.4.5 enough of this connection\n" + poolQuit,
-		"not logged in any more":       flight + "S: 530 5.7.0 log in\nS: 503 no\nS: 503 no\n" + poolQuit,
-		"a reply too many, late":       "S! 250 taken once more\neof",
-		"the end of an idle session":   "S! 221 bye\nclose",
-		"the time of an idle one over": "S! 451 4.4.2 timeout\nclose",
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := scriptedClient(t, nil, poolGreeting+poolMessage+end, poolGreeting+poolMessage+poolQuit)
-				for range 2 {
-					if err := poolSend(c); err != nil {
-						t.Fatal(err)
-					}
-				}
-			})
-		})
-	}
-}
-
-// A session that was never used before gets no second try, and there is never a third.
-func TestPoolRetriesOnce(t *testing.T) {
-	dead := poolGreeting + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose"
-	t.Run("fresh", func(t *testing.T) {
-		c := scriptedClient(t, nil, dead)
-		wantError[*submission.SendError](t, poolSend(c))
-	})
-	t.Run("reused", func(t *testing.T) {
-		c := scriptedClient(t, nil, poolGreeting+poolMessage+"C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\nclose", dead)
-		if err := poolSend(c); err != nil {
-			t.Fatal(err)
-		}
-		wantError[*submission.SendError](t, poolSend(c))
-	})
-}
-
-// A long message that has begun to stream out of its source starts again too,
-// as long as the server has none of it.
-func TestPoolRetriesStream(t *testing.T) {
-	long := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 2000)
-	flight := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: DATA\n"
-	c := scriptedClient(t, nil,
-		poolGreeting+poolMessage+flight+"close",
-		poolGreeting+flight+fmt.Sprintf("S: 250 ok\nS: 250 ok\nS: 354 go\nC* %d\nC: .\nS: 250 taken\n", len(long))+poolQuit)
-	if err := poolSend(c); err != nil {
-		t.Fatal(err)
-	}
-	r, err := c.Send(context.Background(), poolEnvelope, strings.NewReader(long))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Bytes != int64(len(long)) {
-		t.Errorf("%d octets, want %d", r.Bytes, len(long))
-	}
-}
-
-// After a second of rest a command asks whether the session lives. Anything but
-// 250 means that it does not (a 221 or a 421 above all).
+// After a second without use, a command checks whether the session still works. Only 250
+// says that it does.
 func TestPoolProbes(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -339,7 +110,7 @@ func TestPoolProbes(t *testing.T) {
 	}
 }
 
-// Every dial that fails is an error, and none of them costs a slot.
+// A dial that fails is the error of its message, and its slot is free for the next one.
 func TestPoolDialFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("no way there")
@@ -362,16 +133,8 @@ func TestPoolDialFails(t *testing.T) {
 	})
 }
 
-// holdingServer is a server whose messages wait for release.
-func holdingServer(release <-chan struct{}) *smtptest.Server {
-	return smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
-		if c.Verb == "MESSAGE" {
-			<-release
-		}
-		return nil
-	}})
-}
-
+// A message that waits for a session fails when its context is done, and leaves the session
+// to others.
 func TestPoolWaiterGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -397,7 +160,7 @@ func TestPoolWaiterGivesUp(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := poolSend(c); err != nil { // the slot is still there
+		if err := poolSend(c); err != nil { // the slot is not lost
 			t.Error(err)
 		}
 		c.Close()
@@ -407,6 +170,7 @@ func TestPoolWaiterGivesUp(t *testing.T) {
 	})
 }
 
+// Close waits for the message that is being sent, and for the one that waits for a session.
 func TestPoolCloseWithWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -421,21 +185,20 @@ func TestPoolCloseWithWaiters(t *testing.T) {
 		go func() { c.Close(); close(closed) }()
 		synctest.Wait()
 
-		err := <-waiter
-		if e := wantError[*submission.SendError](t, err); e.Outcome != submission.NotSent || !errors.Is(err, submission.ErrClosed) {
-			t.Errorf("waiter: %v", err)
-		}
 		if err := poolSend(c); !errors.Is(err, submission.ErrClosed) {
-			t.Errorf("send after Close: %v", err)
+			t.Errorf("a message after Close: %v", err)
 		}
 		select {
 		case <-closed:
-			t.Error("Close did not wait for the send that runs")
+			t.Error("Close did not wait for the message that is being sent")
 		default:
 		}
 		close(release)
 		if err := <-first; err != nil {
-			t.Errorf("the send that ran: %v", err)
+			t.Errorf("the message that was being sent: %v", err)
+		}
+		if err := <-waiter; err != nil {
+			t.Errorf("the message that waited: %v", err)
 		}
 		<-closed
 		c.Close() // again
@@ -445,7 +208,7 @@ func TestPoolCloseWithWaiters(t *testing.T) {
 	})
 }
 
-// A source that panics takes its session with it, not its slot.
+// After a source panicked, its session is closed and its slot is free.
 func TestPoolKeepsSlotsAfterPanic(t *testing.T) {
 	for _, n := range []int{10, 100 << 10} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -458,7 +221,7 @@ func TestPoolKeepsSlotsAfterPanic(t *testing.T) {
 					func() {
 						defer func() {
 							if recover() != "source" {
-								t.Error("the panic did not come through")
+								t.Error("the panic did not reach the caller")
 							}
 						}()
 						c.SendFunc(context.Background(), poolEnvelope, func(w io.Writer) error {
@@ -478,6 +241,7 @@ func TestPoolKeepsSlotsAfterPanic(t *testing.T) {
 	}
 }
 
+// Each field of PoolOptions.
 func TestPoolBounds(t *testing.T) {
 	t.Run("MaxMessages", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -504,7 +268,7 @@ func TestPoolBounds(t *testing.T) {
 			srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 			defer srv.Close()
 			c := pipedClient(t, srv, submission.PoolOptions{MaxAge: time.Minute, IdleTimeout: time.Hour})
-			for range 4 { // at 0, 40, 80, 120 seconds: the session of 0 is too old at 80
+			for range 4 { // at 0, 40, 80 and 120 s; at 80 s the first session is too old
 				if err := poolSend(c); err != nil {
 					t.Fatal(err)
 				}
@@ -578,11 +342,11 @@ func TestPoolBounds(t *testing.T) {
 	})
 }
 
-// The session used last goes out first, so that the others can time out.
+// The session that was used last is used next, so that the others can time out.
 func TestPoolLIFO(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS, Hook: func(c smtptest.Command) *smtptest.Answer {
-			if c.Verb == "MESSAGE" && c.Message.Size > 20 { // not the probe's
+			if c.Verb == "MESSAGE" && c.Message.Size > 20 { // not the last message
 				return &smtptest.Answer{Reply: "250 ok", Delay: time.Duration(c.Session) * 100 * time.Millisecond}
 			}
 			return nil
@@ -607,7 +371,7 @@ func TestPoolLIFO(t *testing.T) {
 	})
 }
 
-// Fifty senders share one Client; every message arrives once.
+// Fifty goroutines share one Client, and every message arrives once.
 func TestPoolManySenders(t *testing.T) {
 	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 	defer srv.Close()
@@ -636,27 +400,5 @@ func TestPoolManySenders(t *testing.T) {
 	}
 	if n := srv.Sessions(); n > 10+50 {
 		t.Errorf("%d sessions", n)
-	}
-}
-
-func TestPing(t *testing.T) {
-	srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"user": "right"}})
-	defer srv.Close()
-	for password, ok := range map[string]bool{"right": true, "wrong": false} {
-		c, err := submission.New(srv.Addr(), &submission.Options{
-			TLSConfig: srv.ClientTLSConfig(),
-			Auth:      submission.Password{Username: "user", Password: password},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = c.Ping(context.Background())
-		if ok && err != nil {
-			t.Error(err)
-		}
-		if !ok {
-			wantError[*submission.AuthError](t, err)
-		}
-		c.Close()
 	}
 }

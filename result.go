@@ -1,25 +1,25 @@
 package submission
 
-// Result is the server's acceptance of a message: from here on it is the
-// server's to deliver or to report.
+// Result says that the server accepted a message: from here on the server must deliver
+// it, or report that it could not.
 type Result struct {
 	// Recipients has an entry for each of Envelope.To, in its order.
 	Recipients []RecipientResult
 	// Reply is the server's last word on the message, which often names its
 	// queue identifier.
 	Reply Reply
-	// Bytes counts the message's octets as sent, line endings made canonical,
-	// before dot-stuffing.
+	// Bytes is the size of the message as sent, each line ending a CRLF, without the
+	// dots that DATA doubles.
 	Bytes int64
 }
 
 // RecipientResult is what became of one recipient.
 type RecipientResult struct {
-	// Addr is the address as the caller gave it.
+	// Addr is the address as you gave it.
 	Addr string
 	// Status says whether the message goes to it.
 	Status RecipientStatus
-	// Reply answered its RCPT; zero when it was never asked about.
+	// Reply is the server's answer to its RCPT; zero when there was none.
 	Reply Reply
 }
 
@@ -36,7 +36,7 @@ const (
 	RecipientSent
 	// RecipientInvalid: the server refused the address for good, or it is not a mailbox.
 	RecipientInvalid
-	// RecipientUncertain: accepted, but the outcome of the message is Unknown.
+	// RecipientUncertain: not refused, and the outcome of the message is Unknown.
 	RecipientUncertain
 )
 
@@ -64,7 +64,7 @@ const (
 	// PartlySent: the server accepted it for the recipients with Status
 	// RecipientSent.
 	PartlySent
-	// Unknown: the last octet of the message went out, and no verdict of the server
+	// Unknown: the last byte of the message went out, and no verdict of the server
 	// came that can be believed. The recipients with Status RecipientUncertain may
 	// have the message: sending it again may deliver it twice, not sending it may
 	// lose it.

@@ -16,9 +16,9 @@ import (
 	"github.com/fe022423/submission/internal/redact"
 )
 
-// Session is one SMTP session: connected, greeted, secured and authenticated,
-// which it is from the moment it exists. It is ready for a message, or broken and
-// never used again, which Usable tells. It is not safe for concurrent use.
+// Session is one SMTP session. It is connected, greeted, secured and authenticated
+// from the moment it exists. It is ready for a message, or broken and never used
+// again; Usable tells which. It is not safe for concurrent use.
 type Session struct {
 	link          *link.Link
 	secrets       redact.Set // taken out of what the server says
@@ -39,12 +39,17 @@ type Session struct {
 	resting       time.Time // when it went into the pool
 }
 
-// NewSession makes a session over a connection of the caller's, which it owns
-// from then on and closes when it fails. host is the server's name for TLS, for
-// mechanisms that bind to it, and for errors. A *tls.Conn counts as secured:
-// neither TLSImplicit nor STARTTLS is done again. The context bounds the
-// handshake as a whole. Errors are *OptionError, *ConnectError, *TLSError and
-// *AuthError.
+// NewSession makes a session over your own connection. The session owns the
+// connection from then on, and NewSession closes it when it fails. host is the
+// server's name for TLS, for mechanisms that bind to it, and for errors. A *tls.Conn
+// counts as secured: neither TLSImplicit nor STARTTLS is done again. The context
+// limits the handshake as a whole. Errors are *OptionError, *ConnectError, *TLSError
+// and *AuthError.
+//
+// Before each message, and before its end, the session looks whether the server said
+// something unasked. A socket is asked for that; any other connection is read for a
+// millisecond, unless it has a method InputWaiting() (waiting, known bool), which
+// reports whether a Read would return at once and whether that is known.
 func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Session, error) {
 	if nc == nil {
 		return nil, &OptionError{"nc", errors.New("no connection")}
@@ -86,10 +91,10 @@ func (s *Session) TLS() (state tls.ConnectionState, ok bool) {
 // closed, and nothing has failed on it. It does no I/O; see Noop.
 func (s *Session) Usable() bool { return s.link.Usable() }
 
-// Begin starts a transaction: it checks the envelope, also against what the
-// server offers, and sends nothing, except that what the server did not offer
-// before AUTH is asked about once more with an EHLO. ctx governs the transaction until it is
-// over. Errors are *SendError.
+// Begin starts a transaction. It checks the envelope, also against what the server
+// offers, and sends nothing of it. When the envelope needs an extension that the server
+// did not offer before AUTH, Begin asks again with an EHLO. ctx governs the transaction
+// until it is over. Errors are *SendError.
 func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error) {
 	t := s.begin(ctx, &env)
 	if t.err != nil {
@@ -104,7 +109,7 @@ func (s *Session) Begin(ctx context.Context, env Envelope) (*Transaction, error)
 
 // begin is Begin, but the transaction that it refuses is one that is over.
 func (s *Session) begin(ctx context.Context, env *Envelope) *Transaction {
-	t := newTransaction(ctx, s.cfg, env)
+	t := newTransaction(ctx, s.cfg, env, nil)
 	if t.err != nil {
 		return t
 	}
@@ -148,8 +153,9 @@ func (s *Session) Noop(ctx context.Context) error {
 	return err
 }
 
-// Reset sends RSET, now. There is never a need to: what a failed message leaves
-// behind is reset in front of the next one. A server that refuses ends the session.
+// Reset sends RSET at once. You never need it: after a message that was refused, RSET
+// goes out before the next one, without a round trip of its own. A server that refuses
+// RSET ends the session.
 func (s *Session) Reset(ctx context.Context) error {
 	r, err := s.run(ctx, link.Reset, "RSET")
 	if err != nil || r.Code == codeOK {

@@ -28,10 +28,11 @@ const (
 	StageNoop                  // NOOP
 	StageQuit                  // QUIT
 	StageCommand               // VRFY, and your own commands
+	StageWait                  // waiting for a session of a Client
 )
 
 var stageNames = [...]string{"dial", "proxy", "greeting", "EHLO", "STARTTLS", "TLS handshake", "AUTH",
-	"MAIL", "RCPT", "DATA", "message", "final reply", "RSET", "NOOP", "QUIT", "command"}
+	"MAIL", "RCPT", "DATA", "message", "final reply", "RSET", "NOOP", "QUIT", "command", "wait"}
 
 // String returns the command of the stage, or a name for it.
 func (s Stage) String() string {

@@ -84,7 +84,7 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 		}
 		return s.unexpected(link.StartTLS, r, why)
 	}
-	// Octets behind the 220 were sent before the handshake, by anyone: an
+	// Octets after the 220 were sent before the handshake, by anyone: an
 	// attacker who puts replies there must not be believed under TLS.
 	if s.link.Settled(link.StartTLS) != nil {
 		return s.connectError(StageStartTLS, smtpwire.Reply{}, &ProtocolError{

@@ -1,23 +1,13 @@
 package submission_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,583 +18,313 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-// authority is a CA of a test's own.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+// Each TLSMode with each kind of server, on each port.
+func TestModesAndPorts(t *testing.T) {
+	const (
+		implicit = iota
+		starttls
+		opportunistic
+		none
+	)
+	ports := []int{25, 465, 587, 2525}
+	modes := []struct {
+		mode submission.TLSMode
+		does [4]int // on each of ports
+	}{
+		{submission.TLSAuto, [4]int{starttls, implicit, starttls, starttls}},
+		{submission.TLSImplicit, [4]int{implicit, implicit, implicit, implicit}},
+		{submission.TLSStartTLS, [4]int{starttls, starttls, starttls, starttls}},
+		{submission.TLSOpportunistic, [4]int{opportunistic, opportunistic, opportunistic, opportunistic}},
+		{submission.TLSNone, [4]int{none, none, none, none}},
+	}
+	const (
+		secured  = "TLS"
+		clear    = "clear text"
+		silent   = "no greeting"
+		noTLS    = "not a TLS server"
+		required = "STARTTLS missing"
+	)
+	servers := []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS}
+	outcome := [][3]string{
+		implicit:      {secured, noTLS, noTLS},
+		starttls:      {silent, secured, required},
+		opportunistic: {silent, secured, clear},
+		none:          {silent, clear, clear},
+	}
+	for _, m := range modes {
+		for i, port := range ports {
+			for j, server := range servers {
+				t.Run(fmt.Sprintf("%v, port %d, server %d", m.mode, port, server), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						got, took := meet(t, m.mode, port, server)
+						want := outcome[m.does[i]][j]
+						if got != want {
+							t.Errorf("%s, want %s", got, want)
+						}
+						if limit := 5 * time.Minute; want == silent && took != limit {
+							t.Errorf("waited %v for the greeting, want %v", took, limit)
+						} else if want != silent && took != 0 {
+							t.Errorf("took %v", took)
+						}
+					})
+				})
+			}
+		}
+	}
 }
 
-func newAuthority(t testing.TB, name string) *authority {
-	t.Helper()
-	a := &authority{cert: &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
-	}}
-	self := a.issue(t, a.cert)
-	a.cert, a.key = self.Leaf, self.PrivateKey.(*ecdsa.PrivateKey)
-	return a
-}
-
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
-
-// issue makes a certificate, which signs itself if it is the authority's own or
-// there is no authority.
-func (a *authority) issue(t testing.TB, template *x509.Certificate) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// meet dials a server with a mode, and says in a few words what the result was.
+func meet(t *testing.T, mode submission.TLSMode, port int, server smtptest.TLSMode) (word string, took time.Duration) {
+	srv := smtptest.NewServer(&smtptest.Config{TLS: server})
+	defer srv.Close()
+	var wire *recorder
+	o := plainText(withTLS(mode))
+	o.TLSConfig = srv.ClientTLSConfig()
+	o.Dialer = dialFunc(func(_ context.Context, network, addr string) (net.Conn, error) {
+		if want := fmt.Sprintf("%s:%d", testHost, port); network != "tcp" || addr != want {
+			t.Errorf("dials %s %s, want %s", network, addr, want)
+		}
+		wire = record(srv.Pipe())
+		return wire, nil
+	})
+	c, err := submission.New(fmt.Sprintf("%s:%d", testHost, port), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	if template.NotBefore.IsZero() {
-		template.NotBefore = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
+	defer c.Close()
+	start := time.Now()
+	s, err := c.Dial(context.Background())
+	took = time.Since(start)
+	if err == nil {
+		defer s.Close()
+		if _, ok := s.TLS(); ok {
+			return "TLS", took
+		}
+		return "clear text", took
 	}
-	if template.NotAfter.IsZero() {
-		template.NotAfter = time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC)
+	var (
+		connect *submission.ConnectError
+		tlsErr  *submission.TLSError
+		header  tls.RecordHeaderError
+	)
+	checkErrorText(t, err)
+	switch {
+	case errors.As(err, &connect) && connect.Stage == submission.StageGreeting:
+		if !strings.Contains(connect.Hint, "TLSImplicit") || !strings.Contains(err.Error(), connect.Hint) {
+			t.Errorf("no hint at TLSImplicit: %v", err)
+		}
+		if (port == 465) != strings.Contains(connect.Hint, "465") {
+			t.Errorf("port %d, hint %q", port, connect.Hint)
+		}
+		if len(wire.written()) > 0 {
+			t.Errorf("wrote %q before the greeting", wire.written())
+		}
+		return "no greeting", took
+	case errors.As(err, &connect) && connect.Stage == submission.StageStartTLS && errors.Is(err, submission.ErrUnsupported):
+		return "STARTTLS missing", took
+	case errors.As(err, &tlsErr) && errors.As(err, &header):
+		if !strings.Contains(tlsErr.Hint, "TLSStartTLS") || !strings.Contains(err.Error(), tlsErr.Hint) {
+			t.Errorf("no hint at TLSStartTLS: %v", err)
+		}
+		if tlsErr.Temporary() {
+			t.Errorf("Temporary is true: %v", err)
+		}
+		wantOnlyTLS(t, wire.written())
+		return "not a TLS server", took
 	}
-	parent, signer := template, key
-	if a != nil && a.key != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return err.Error(), took
 }
 
-// forNames is a template for a server with these names.
-func forNames(names ...string) *x509.Certificate {
-	return &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "the subject"},
-		DNSNames:    names,
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+// The hint in the error when a client speaks clear text to a server that waits for TLS.
+func TestWrongPortHints(t *testing.T) {
+	tests := []struct {
+		script, remote string
+		want           []string
+	}{
+		{"close\neof", "192.0.2.25:465", []string{"465", "TLSImplicit"}},
+		{"close\neof", "192.0.2.25:587", []string{"TLSImplicit"}},
+		{"reset\neof", "192.0.2.25:465", []string{"465", "TLSImplicit"}},
+		{`S> \x15\x03\x01\x00\x02\x02\x46` + "\nclose\neof", "192.0.2.25:465", []string{"465", "TLSImplicit"}}, // an alert
 	}
-}
-
-func forIPs(ips ...string) *x509.Certificate {
-	c := forNames()
-	for _, ip := range ips {
-		c.IPAddresses = append(c.IPAddresses, net.ParseIP(ip))
-	}
-	return c
-}
-
-func changed(c *x509.Certificate, change func(*x509.Certificate)) *x509.Certificate {
-	change(c)
-	return c
-}
-
-func pin(c tls.Certificate) [32]byte { return sha256.Sum256(c.Leaf.RawSubjectPublicKeyInfo) }
-
-// peer is a small SMTP server over a TLS configuration of the test's own.
-type peer struct {
-	cfg      *tls.Config
-	implicit bool
-	addr     string
-}
-
-func newPeer(t testing.TB, implicit bool, cfg *tls.Config) *peer {
-	t.Helper()
-	p := &peer{cfg: cfg, implicit: implicit}
-	p.addr = listen(t, p.serve)
-	return p
-}
-
-func (p *peer) serve(raw net.Conn) {
-	nc := raw
-	if !p.implicit {
-		if !talk(nc, true) {
-			return
+	for _, tt := range tests {
+		for _, mode := range []submission.TLSMode{submission.TLSNone, submission.TLSStartTLS, submission.TLSOpportunistic} {
+			t.Run(fmt.Sprint(tt.script, tt.remote, mode), func(t *testing.T) {
+				nc := between(play(t, "whole", tt.script), "192.0.2.1:4000", tt.remote)
+				_, err := submission.NewSession(context.Background(), nc, testHost, plainText(withTLS(mode)))
+				e := wantError[*submission.ConnectError](t, err)
+				for _, want := range tt.want {
+					if !strings.Contains(e.Hint, want) || !strings.Contains(err.Error(), want) {
+						t.Errorf("hint %q in %q, want %q in it", e.Hint, err, want)
+					}
+				}
+			})
 		}
 	}
-	secured := tls.Server(nc, p.cfg)
-	if secured.Handshake() == nil {
-		if p.implicit {
-			io.WriteString(secured, "220 hi\r\n")
+	t.Run("no hint at a refusal", func(t *testing.T) {
+		nc := between(play(t, "whole", "S: 554 no"+quit), "192.0.2.1:4000", "192.0.2.25:465")
+		_, err := submission.NewSession(context.Background(), nc, testHost, plainText())
+		if e := wantError[*submission.ConnectError](t, err); e.Hint != "" {
+			t.Errorf("hint %q", e.Hint)
 		}
-		talk(secured, false)
-	}
-	io.Copy(io.Discard, raw)
-}
-
-// talk obeys commands up to QUIT, or up to STARTTLS, where it returns true.
-func talk(nc net.Conn, greet bool) bool {
-	if greet {
-		io.WriteString(nc, "220 hi\r\n")
-	}
-	in := bufio.NewReader(nc)
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return false
-		}
-		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
-		case "EHLO":
-			io.WriteString(nc, "250-mail\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
-		case "STARTTLS":
-			io.WriteString(nc, "220 go\r\n")
-			return true
-		case "AUTH":
-			io.WriteString(nc, "235 ok\r\n")
-		case "QUIT":
-			io.WriteString(nc, "221 bye\r\n")
-			return false
-		default:
-			io.WriteString(nc, "250 ok\r\n")
-		}
-	}
-}
-
-// dialer dials the peer, whatever it is asked for, and keeps what the client
-// writes in *last.
-func (p *peer) dialer(last **tap) submission.Dialer {
-	return dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
-		nc, err := new(net.Dialer).DialContext(ctx, network, p.addr)
-		if err != nil {
-			return nil, err
-		}
-		*last = &tap{Conn: nc}
-		return *last, nil
 	})
 }
 
-// bothWays runs f for implicit TLS and for STARTTLS.
-func bothWays(t *testing.T, f func(t *testing.T, mode submission.TLSMode)) {
-	t.Helper()
-	for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS} {
-		t.Run(mode.String(), func(t *testing.T) { f(t, mode) })
-	}
-}
-
-func TestCertificates(t *testing.T) {
-	ca, other := newAuthority(t, "the issuer"), newAuthority(t, "another issuer")
-	var none *authority
-	const (
-		good      = ""
-		unknown   = "unknown authority"
-		name      = "wrong name"
-		invalid   = "invalid"
-		wrongPin  = "wrong pin"
-		forbidden = "the caller's check"
-	)
-	hints := map[string][]string{
-		unknown:  {"RootCAs", "PinnedKeys"},
-		name:     {"ServerName"},
-		invalid:  {"another certificate"},
-		wrongPin: {"PinnedKeys"},
-	}
-	mail := ca.issue(t, forNames(testHost))
-	self := none.issue(t, changed(forNames("other.example"), func(c *x509.Certificate) {
-		c.NotAfter = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
-	}))
-	errCaller := errors.New("not to the caller's liking")
+// The connection fails during the TLS handshake. Nothing is sent in clear text after that.
+func TestHandshakeOfTLSFails(t *testing.T) {
+	const go220 = "S: 220 go\n"
 	tests := []struct {
-		name    string
-		host    string // "" is testHost
-		cert    tls.Certificate
-		options func(*submission.Options)
-		want    string
+		name     string
+		script   string
+		options  func(*submission.Options)
+		took     time.Duration
+		is       error
+		lasting  bool
+		cancelAt time.Duration
 	}{
-		{name: "good", cert: mail},
-		{name: "several names", cert: ca.issue(t, forNames("a.example", testHost, "b.example"))},
-		{name: "self-signed", cert: none.issue(t, forNames(testHost)), want: unknown},
-		{name: "unknown CA", cert: other.issue(t, forNames(testHost)), want: unknown},
-		{name: "wrong name", cert: ca.issue(t, forNames("mail.other.example")), want: name},
-		{name: "expired", cert: ca.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
-			c.NotAfter = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
-		})), want: invalid},
-		{name: "not yet valid", cert: ca.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
-			c.NotBefore = time.Date(2089, 1, 1, 0, 0, 0, 0, time.UTC)
-		})), want: invalid},
-		{name: "for clients only", cert: ca.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
-			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		})), want: invalid},
-		{name: "no SAN", cert: ca.issue(t, changed(forNames(), func(c *x509.Certificate) { c.Subject.CommonName = testHost })), want: name},
-		{name: "IP SAN", host: "192.0.2.25", cert: ca.issue(t, forIPs("192.0.2.25"))},
-		{name: "IPv6 SAN", host: "[2001:db8::25]", cert: ca.issue(t, forIPs("2001:db8::25"))},
-		{name: "another IP SAN", host: "192.0.2.25", cert: ca.issue(t, forIPs("192.0.2.26")), want: name},
-		{name: "IP as a DNS name", host: "192.0.2.25", cert: ca.issue(t, forNames("192.0.2.25")), want: name},
-		{name: "IP SAN, dialed by name", cert: ca.issue(t, forIPs("127.0.0.1")), want: name},
-		{name: "wildcard", cert: ca.issue(t, forNames("*.test.example"))},
-		{name: "wildcard, a level too deep", host: "a.mail.test.example", cert: ca.issue(t, forNames("*.test.example")), want: name},
-		{name: "wildcard, a level too high", host: "test.example", cert: ca.issue(t, forNames("*.test.example")), want: name},
-		{name: "wildcard, not first", cert: ca.issue(t, forNames("mail.*.example")), want: name},
-		{name: "upper case", host: "MAIL.Test.Example", cert: mail},
-		{name: "trailing dot", host: testHost + ".", cert: mail},
-		{name: "IDN", host: "тест.example", cert: ca.issue(t, forNames("xn--e1aybc.example"))},
-		{name: "ServerName", host: "192.0.2.25", cert: mail,
-			options: func(o *submission.Options) { o.TLSConfig.ServerName = testHost }},
-		{name: "ServerName, IDN", host: "192.0.2.25", cert: ca.issue(t, forNames("xn--e1aybc.example")),
-			options: func(o *submission.Options) { o.TLSConfig.ServerName = "тест.example" }},
-		{name: "ServerName, trailing dot", host: "192.0.2.25", cert: mail,
-			options: func(o *submission.Options) { o.TLSConfig.ServerName = testHost + "." }},
-		{name: "ServerName with a zone", cert: ca.issue(t, forIPs("fe80::1")),
-			options: func(o *submission.Options) { o.TLSConfig.ServerName = "fe80::1%eth0" }},
-		{name: "ServerName, wrong", cert: mail,
-			options: func(o *submission.Options) { o.TLSConfig.ServerName = "x.example" }, want: name},
-		{name: "not verified", cert: self,
-			options: func(o *submission.Options) { o.TLSConfig.InsecureSkipVerify = true }},
-
-		{name: "pin, no CA", cert: self, options: func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(self)} }},
-		{name: "pin among others", cert: self, options: func(o *submission.Options) {
-			o.PinnedKeys = [][32]byte{{1}, pin(mail), pin(self)}
-		}},
-		{name: "pin, good certificate", cert: mail, options: func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(mail)} }},
-		{name: "wrong pin, good certificate", cert: mail, options: func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(self)} }, want: wrongPin},
-		{name: "zero pin", cert: mail, options: func(o *submission.Options) { o.PinnedKeys = make([][32]byte, 1) }, want: wrongPin},
-		{name: "pin of the CA", cert: withChain(mail, ca), options: func(o *submission.Options) {
-			o.PinnedKeys = [][32]byte{sha256.Sum256(ca.cert.RawSubjectPublicKeyInfo)}
-		}, want: wrongPin},
-		{name: "wrong pin, not verified", cert: self, options: func(o *submission.Options) {
-			o.TLSConfig.InsecureSkipVerify, o.PinnedKeys = true, [][32]byte{pin(mail)}
-		}, want: wrongPin},
-		{name: "right pin, and the caller says no", cert: mail, options: func(o *submission.Options) {
-			o.PinnedKeys = [][32]byte{pin(mail)}
-			o.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return errCaller }
-		}, want: forbidden},
-		{name: "wrong pin, and the caller says yes", cert: mail, options: func(o *submission.Options) {
-			o.PinnedKeys = [][32]byte{pin(self)}
-			o.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return nil }
-		}, want: wrongPin},
-		{name: "the caller says no", cert: mail, options: func(o *submission.Options) {
-			o.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return errCaller }
-		}, want: forbidden},
+		{name: "closed", script: "C* 1\nclose", is: io.EOF},
+		{name: "closed before", script: "close"},
+		{name: "reset", script: "reset"},
+		{name: "half a record, closed", script: "C* 1\n" + `S> \x16\x03\x03\x00` + "\nclose"},
+		{name: "alert", script: "C* 1\n" + `S> \x15\x03\x03\x00\x02\x02\x28` + "\nclose", lasting: true},
+		{name: "stall", script: "stall", took: 30 * time.Second, is: os.ErrDeadlineExceeded},
+		{name: "stall after half a record", script: `S> \x16\x03\x03\x00` + "\nstall", took: 30 * time.Second, is: os.ErrDeadlineExceeded},
+		{name: "stall, own limit", script: "stall", options: func(o *submission.Options) { o.Timeouts.TLS = time.Hour },
+			took: time.Hour, is: os.ErrDeadlineExceeded},
+		{name: "cancelled", script: "stall", cancelAt: 2 * time.Second, took: 2 * time.Second, is: context.Canceled},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{Certificates: []tls.Certificate{tt.cert}})
-				var wire *tap
-				done := 0
-				o := plainText(withTLS(mode), withAuth(testPassword))
-				o.Dialer = p.dialer(&wire)
-				o.TLSConfig = &tls.Config{RootCAs: ca.pool()}
-				o.InsecureAuth = true // what keeps the password home must be the certificate
-				o.Trace = &submission.Trace{TLSDone: func(tls.ConnectionState) { done++ }}
-				if tt.options != nil {
-					tt.options(o)
-				}
-				host := tt.host
-				if host == "" {
-					host = testHost
-				}
-				c, err := submission.New(host, o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				s, err := c.Dial(context.Background())
-				if tt.want == good {
-					if err != nil {
-						t.Fatal(err)
+		for _, mode := range []submission.TLSMode{submission.TLSImplicit, submission.TLSStartTLS, submission.TLSOpportunistic} {
+			t.Run(tt.name+", "+mode.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					if tt.cancelAt > 0 {
+						time.AfterFunc(tt.cancelAt, cancel)
 					}
-					if _, ok := s.TLS(); !ok || done != 1 {
-						t.Errorf("TLS %v, Trace.TLSDone called %d times", ok, done)
+					script := offersTLS + go220 + tt.script
+					if mode == submission.TLSImplicit {
+						script = tt.script
 					}
-					s.Close()
+					o := plainText(withTLS(mode), withAuth(testPassword))
+					if tt.options != nil {
+						tt.options(o)
+					}
+					wire := record(play(t, "whole", script))
+					start := time.Now()
+					s, err := submission.NewSession(ctx, wire, testHost, o)
+					if took := time.Since(start); took != tt.took {
+						t.Errorf("took %v, want %v", took, tt.took)
+					}
+					if s != nil {
+						t.Error("a session")
+					}
+					e := wantError[*submission.TLSError](t, err)
+					if e.Host != testHost || !strings.Contains(err.Error(), testHost) {
+						t.Errorf("host %q: %v", e.Host, err)
+					}
+					if tt.is != nil && !errors.Is(err, tt.is) {
+						t.Errorf("%v does not wrap %v", err, tt.is)
+					}
+					if e.Temporary() == tt.lasting {
+						t.Errorf("temporary %v: %v", e.Temporary(), err)
+					}
 					wantOnlyTLS(t, wire.written())
-					return
-				}
-				if s != nil || done != 0 {
-					t.Errorf("session %v, Trace.TLSDone called %d times", s, done)
-				}
-				wantOnlyTLS(t, wire.written())
-				e := wantError[*submission.TLSError](t, err)
-				if e.Temporary() {
-					t.Errorf("temporary: %v", err)
-				}
-				var (
-					authority x509.UnknownAuthorityError
-					hostname  x509.HostnameError
-					broken    x509.CertificateInvalidError
-				)
-				kinds := map[string]bool{
-					unknown: errors.As(err, &authority), name: errors.As(err, &hostname), invalid: errors.As(err, &broken),
-					forbidden: errors.Is(err, errCaller), wrongPin: strings.Contains(err.Error(), fmt.Sprintf("%x", pin(tt.cert))),
-				}
-				if !kinds[tt.want] {
-					t.Errorf("not told as %s: %v", tt.want, err)
-				}
-				says := append([]string{e.Host}, hints[tt.want]...)
-				if tt.want == unknown || tt.want == name || tt.want == invalid {
-					says = append(says, tt.cert.Leaf.Subject.String(), tt.cert.Leaf.Issuer.String())
-				}
-				for _, want := range says {
-					if !strings.Contains(err.Error(), want) {
-						t.Errorf("%q is not said: %v", want, err)
-					}
-				}
-				if host := strings.Trim(host, "[]"); !strings.EqualFold(e.Host, host) {
-					t.Errorf("host %q, want %q", e.Host, host)
-				}
-			})
-		})
-	}
-}
-
-func withChain(c tls.Certificate, ca *authority) tls.Certificate {
-	c.Certificate = append(c.Certificate[:1:1], ca.cert.Raw)
-	return c
-}
-
-// TestCertificateTextIsEscaped has a certificate whose names would act on a
-// terminal.
-func TestCertificateTextIsEscaped(t *testing.T) {
-	var none *authority
-	cert := none.issue(t, changed(forNames(testHost), func(c *x509.Certificate) {
-		c.Subject.CommonName = "evil\x1b[2J\r\n\u202esubject"
-	}))
-	p := newPeer(t, true, &tls.Config{Certificates: []tls.Certificate{cert}})
-	var wire *tap
-	c, err := submission.New(testHost, &submission.Options{TLS: submission.TLSImplicit, Dialer: p.dialer(&wire)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	err = c.Ping(context.Background())
-	e := wantError[*submission.TLSError](t, err)
-	for _, text := range []string{err.Error(), e.Hint} {
-		if strings.ContainsAny(text, "\x1b\r\n\u202e") || !strings.Contains(text, "evil") {
-			t.Errorf("%q", text)
-		}
-	}
-}
-
-func TestServerNameIsTheHostNamed(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	tests := []struct{ addr, sni string }{
-		{testHost, testHost},
-		{testHost + ".", testHost},
-		{testHost + ":2525", testHost},
-		{"тест.example", "xn--e1aybc.example"},
-		{"192.0.2.25", ""},
-		{"[2001:db8::25]", ""},
-		{"[fe80::1%eth0]", ""},
-		{"[fe80::1%eth0]:2525", ""},
-	}
-	cert := ca.issue(t, changed(forNames(testHost, "xn--e1aybc.example"), func(c *x509.Certificate) {
-		c.IPAddresses = []net.IP{net.ParseIP("192.0.2.25"), net.ParseIP("2001:db8::25"), net.ParseIP("fe80::1")}
-	}))
-	for _, tt := range tests {
-		t.Run(tt.addr, func(t *testing.T) {
-			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-				sni := make(chan string, 1)
-				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
-					Certificates: []tls.Certificate{cert},
-					GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-						sni <- h.ServerName
-						return nil, nil
-					}})
-				var wire *tap
-				c, err := submission.New(tt.addr, &submission.Options{
-					TLS: mode, Dialer: p.dialer(&wire), TLSConfig: &tls.Config{RootCAs: ca.pool()}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				if err := c.Ping(context.Background()); err != nil {
-					t.Fatal(err)
-				}
-				if got := <-sni; got != tt.sni {
-					t.Errorf("SNI %q, want %q", got, tt.sni)
-				}
-			})
-		})
-	}
-}
-
-func TestVersions(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	cert := ca.issue(t, forNames(testHost))
-	for _, tt := range []struct {
-		server uint16
-		client *tls.Config
-		ok     bool
-	}{
-		{tls.VersionTLS13, &tls.Config{}, true},
-		{tls.VersionTLS12, &tls.Config{}, true},
-		{tls.VersionTLS11, &tls.Config{}, false},
-		{tls.VersionTLS10, &tls.Config{}, false},
-		{tls.VersionTLS12, &tls.Config{MinVersion: tls.VersionTLS13}, false},
-		{tls.VersionTLS13, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
-	} {
-		name := fmt.Sprintf("%s, client %d to %d", tls.VersionName(tt.server), tt.client.MinVersion, tt.client.MaxVersion)
-		t.Run(name, func(t *testing.T) {
-			bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-				p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
-					Certificates: []tls.Certificate{cert}, MinVersion: tt.server, MaxVersion: tt.server})
-				var wire *tap
-				client := tt.client.Clone()
-				client.RootCAs = ca.pool()
-				c, err := submission.New(testHost, &submission.Options{TLS: mode, Dialer: p.dialer(&wire), TLSConfig: client})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				s, err := c.Dial(context.Background())
-				wantOnlyTLS(t, wire.written())
-				if tt.ok {
-					if err != nil {
-						t.Fatal(err)
-					}
-					if st, _ := s.TLS(); st.Version != tt.server {
-						t.Errorf("version %x", st.Version)
-					}
-					s.Close()
-					return
-				}
-				if e := wantError[*submission.TLSError](t, err); e.Temporary() {
-					t.Errorf("temporary: %v", err)
-				}
-			})
-		})
-	}
-}
-
-// TestClientCertificate has a server that wants a certificate of the client. In
-// TLS 1.3 it says so only after the client's side of the handshake has ended.
-func TestClientCertificate(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	server := ca.issue(t, forNames(testHost))
-	client := ca.issue(t, changed(forNames(), func(c *x509.Certificate) {
-		c.Subject.CommonName = "the client"
-		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	}))
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		for _, given := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, given %v", tls.VersionName(version), given), func(t *testing.T) {
-				bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-					seen := make(chan string, 1)
-					p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{
-						Certificates: []tls.Certificate{server}, MaxVersion: version,
-						ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
-						VerifyConnection: func(st tls.ConnectionState) error {
-							seen <- st.PeerCertificates[0].Subject.CommonName
-							return nil
-						}})
-					var wire *tap
-					cfg := &tls.Config{RootCAs: ca.pool()}
-					if given {
-						cfg.Certificates = []tls.Certificate{client}
-					}
-					c, err := submission.New(testHost, &submission.Options{TLS: mode, Dialer: p.dialer(&wire), TLSConfig: cfg})
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer c.Close()
-					err = c.Ping(context.Background())
-					wantOnlyTLS(t, wire.written())
-					if given {
-						if err != nil {
-							t.Fatal(err)
-						}
-						if got := <-seen; got != "the client" {
-							t.Errorf("the server saw %q", got)
-						}
-						return
-					}
-					if e := wantError[*submission.TLSError](t, err); e.Temporary() {
-						t.Errorf("temporary: %v", err)
-					}
 				})
 			})
 		}
 	}
 }
 
-func TestResumption(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	cert := ca.issue(t, forNames(testHost))
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		for name, options := range map[string]func(*submission.Options){
-			"CA":  func(o *submission.Options) { o.TLSConfig = &tls.Config{RootCAs: ca.pool()} },
-			"pin": func(o *submission.Options) { o.PinnedKeys = [][32]byte{pin(cert)} },
-			"own cache": func(o *submission.Options) {
-				o.TLSConfig = &tls.Config{RootCAs: ca.pool(), ClientSessionCache: &countingCache{}}
-			},
-		} {
-			t.Run(tls.VersionName(version)+", "+name, func(t *testing.T) {
-				bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-					p := newPeer(t, mode == submission.TLSImplicit, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: version})
-					var wire *tap
-					o := &submission.Options{TLS: mode, Dialer: p.dialer(&wire), Auth: testPassword}
-					options(o)
-					c, err := submission.New(testHost, o)
-					if err != nil {
-						t.Fatal(err)
+// The limit is for the whole TLS handshake: octets that arrive a second apart take too long.
+func TestHandshakeOfTLSDrips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		var dripping sync.WaitGroup
+		defer dripping.Wait()
+		dripping.Go(func() { io.Copy(io.Discard, server) })
+		dripping.Go(func() {
+			defer server.Close()
+			for _, octet := range append([]byte{0x16, 3, 3, 0x40, 0}, make([]byte, 1000)...) {
+				time.Sleep(time.Second)
+				if _, err := server.Write([]byte{octet}); err != nil {
+					return
+				}
+			}
+		})
+		start := time.Now()
+		_, err := submission.NewSession(context.Background(), client, testHost, plainText(withTLS(submission.TLSImplicit)))
+		e := wantError[*submission.TLSError](t, err)
+		if took := time.Since(start); took != 30*time.Second || !e.Temporary() {
+			t.Errorf("took %v, want 30s; Temporary %v, want true: %v", took, e.Temporary(), err)
+		}
+	})
+}
+
+// A session that was idle for long still works: no deadline of an earlier step is left.
+func TestNoStaleDeadline(t *testing.T) {
+	for _, mode := range []submission.TLSMode{submission.TLSStartTLS, submission.TLSImplicit} {
+		t.Run(mode.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &smtptest.Config{TLS: smtptest.StartTLS}
+				if mode == submission.TLSImplicit {
+					c.TLS = smtptest.ImplicitTLS
+				}
+				srv := smtptest.NewServer(c)
+				defer srv.Close()
+				o := plainText(withTLS(mode))
+				o.TLSConfig = srv.ClientTLSConfig()
+				s := openSession(t, srv.Pipe(), o)
+				defer s.Close()
+				for _, rest := range []time.Duration{30 * time.Second, 31 * time.Second, 6 * time.Minute, 3 * time.Hour} {
+					time.Sleep(rest)
+					if err := s.Noop(context.Background()); err != nil {
+						t.Fatalf("NOOP %v later: %v", rest, err)
 					}
-					defer c.Close()
-					for i, want := range []bool{false, true, true} {
-						s, err := c.Dial(context.Background())
-						if err != nil {
-							t.Fatal(err)
-						}
-						if st, _ := s.TLS(); st.DidResume != want {
-							t.Errorf("dial %d: resumed %v", i+1, st.DidResume)
-						}
-						s.Close()
-					}
-					if own, ok := o.TLSConfig, name == "own cache"; ok && own.ClientSessionCache.(*countingCache).puts == 0 {
-						t.Error("the caller's cache was not used")
-					}
-				})
+				}
+				time.Sleep(time.Hour)
+				env := submission.Envelope{From: "a@test.example", To: submission.To("b@test.example")}
+				if _, err := s.Send(context.Background(), env, strings.NewReader("late\n")); err != nil {
+					t.Error(err)
+				}
 			})
+		})
+	}
+}
+
+// Sessions over TCP. There the client asks the kernel whether something waits, and TLS 1.3
+// sends tickets that nobody asked for.
+func TestRealSockets(t *testing.T) {
+	for _, mode := range []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS} {
+		srv := serve(t, &smtptest.Config{TLS: mode, Accounts: map[string]string{"username": "password"}})
+		o := &submission.Options{Auth: testPassword, TLSConfig: srv.ClientTLSConfig()}
+		switch mode {
+		case smtptest.ImplicitTLS:
+			o.TLS = submission.TLSImplicit
+		case smtptest.NoTLS:
+			o.TLS = submission.TLSNone
+		}
+		c, err := submission.New(srv.Addr(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Dial(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if err := s.Noop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+		s.Close()
+		c.Close()
+		if !strings.Contains(strings.Join(commands(srv), "\n"), "EHLO [127.0.0.1]\n") {
+			t.Errorf("the client said %q", commands(srv))
 		}
 	}
 }
 
-// countingCache is a session cache of the caller's.
-type countingCache struct {
-	mu   sync.Mutex
-	last *tls.ClientSessionState
-	puts int
-}
-
-func (c *countingCache) Get(string) (*tls.ClientSessionState, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last, c.last != nil
-}
-
-func (c *countingCache) Put(_ string, s *tls.ClientSessionState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.last, c.puts = s, c.puts+1
-}
-
-// TestTLSConfigStaysTheCallers has New change nothing in what it was given.
-func TestTLSConfigStaysTheCallers(t *testing.T) {
-	cfg := new(tls.Config)
-	pins := [][32]byte{{1}}
-	c, err := submission.New(testHost, &submission.Options{TLSConfig: cfg, PinnedKeys: pins})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if cfg.ServerName != "" || cfg.MinVersion != 0 || cfg.ClientSessionCache != nil || cfg.InsecureSkipVerify || cfg.VerifyConnection != nil {
-		t.Error("the caller's configuration was changed")
-	}
-}
-
-// tlsOver makes a TLS connection of the caller's.
-func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
-	cfg = cfg.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName = testHost
-	}
-	return tls.Client(nc, cfg)
-}
-
-// TestAdoptedTLS has NewSession take a TLS connection that the caller made.
+// NewSession with a TLS connection that the caller made.
 func TestAdoptedTLS(t *testing.T) {
 	accounts := map[string]string{"username": "password"}
 	type setup func(srv *smtptest.Server, conn *tls.Config, o *submission.Options)
@@ -612,9 +332,8 @@ func TestAdoptedTLS(t *testing.T) {
 		conn.RootCAs, conn.InsecureSkipVerify = nil, true
 	}
 	tests := []struct {
-		name  string
-		setup []setup
-		// what becomes of the session
+		name     string
+		setup    []setup
 		insecure bool // PLAIN is refused
 		pinned   bool // the key is refused
 	}{
@@ -646,7 +365,7 @@ func TestAdoptedTLS(t *testing.T) {
 				for _, f := range tt.setup {
 					f(srv, cfg, o)
 				}
-				wire := &tap{Conn: srv.Pipe()}
+				wire := record(srv.Pipe())
 				s, err := submission.NewSession(context.Background(), tlsOver(away(wire), cfg), testHost, o)
 				wantOnlyTLS(t, wire.written())
 				switch {
@@ -664,7 +383,7 @@ func TestAdoptedTLS(t *testing.T) {
 					t.Fatal(err)
 				}
 				if st, ok := s.TLS(); !ok || !st.HandshakeComplete {
-					t.Error("not told as TLS")
+					t.Error("Session.TLS does not return a finished handshake")
 				}
 				s.Close()
 				wantSaid(t, srv, ehlo, "AUTH PLAIN ***", "QUIT")
@@ -673,29 +392,8 @@ func TestAdoptedTLS(t *testing.T) {
 	}
 }
 
-// wantSaid is wantCommands without a word on when TLS began.
-func wantSaid(t *testing.T, srv *smtptest.Server, want ...string) {
-	t.Helper()
-	got := slices.DeleteFunc(commands(srv), func(line string) bool { return strings.HasPrefix(line, "-- TLS") })
-	if !slices.Equal(got, want) {
-		t.Errorf("the client said %q, want %q", got, want)
-	}
-}
-
-// serverPin is the pin of the server's certificate.
-func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
-	t.Helper()
-	other := smtptest.Fault{}.Wrap(srv.Pipe())
-	defer other.Close()
-	nc := tlsOver(other, srv.ClientTLSConfig())
-	if err := nc.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	return sha256.Sum256(nc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
-}
-
-// TestAdoptedTLSStalls hands over a TLS connection whose handshake has yet to
-// come, and never does.
+// NewSession with a TLS connection whose handshake was not done. It has the limit of a
+// handshake, and ends with the context.
 func TestAdoptedTLSStalls(t *testing.T) {
 	for _, cancelled := range []bool{false, true} {
 		t.Run(fmt.Sprint("cancelled ", cancelled), func(t *testing.T) {
@@ -720,9 +418,10 @@ func TestAdoptedTLSStalls(t *testing.T) {
 	}
 }
 
-// otherStack is a connection of another TLS stack: no *tls.Conn, and no state.
+// otherStack is a connection of another TLS stack: not a *tls.Conn, and without a state.
 type otherStack struct{ net.Conn }
 
+// What Options.TLSClient gets and does.
 func TestTLSClient(t *testing.T) {
 	for name, wrap := range map[string]func(*tls.Conn) net.Conn{
 		"with its state": func(c *tls.Conn) net.Conn { return c },
@@ -742,10 +441,10 @@ func TestTLSClient(t *testing.T) {
 				o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 					calls++
 					if nc != raw {
-						t.Errorf("TLS over %T", nc)
+						t.Errorf("TLSClient got a %T, not the raw connection", nc)
 					}
 					if cfg.ServerName != testHost || cfg.MinVersion != tls.VersionTLS12 || cfg.RootCAs == nil {
-						t.Errorf("configuration for %q, at least %x", cfg.ServerName, cfg.MinVersion)
+						t.Errorf("TLSClient got a configuration for %q, at least version %x", cfg.ServerName, cfg.MinVersion)
 					}
 					secured := tls.Client(nc, cfg)
 					return wrap(secured), secured.HandshakeContext(ctx)
@@ -756,23 +455,24 @@ func TestTLSClient(t *testing.T) {
 				}
 				s.Close()
 				if calls != 1 {
-					t.Errorf("TLSClient called %d times", calls)
+					t.Errorf("TLSClient was called %d times, want once", calls)
 				}
 			})
 		})
 	}
 }
 
-// deadlineless is a TLS stack's connection that keeps deadlines to itself.
+// deadlineless is a connection of a TLS stack that ignores deadlines.
 type deadlineless struct{ net.Conn }
 
-func (deadlineless) SetDeadline(time.Time) error      { return nil }
-func (deadlineless) SetReadDeadline(time.Time) error  { return nil }
+func (deadlineless) SetDeadline(time.Time) error { return nil }
+
+func (deadlineless) SetReadDeadline(time.Time) error { return nil }
+
 func (deadlineless) SetWriteDeadline(time.Time) error { return nil }
 
-// TestTLSClientOutlivesItsTime has the time of the handshake pass: it must not
-// end the session that came of it. The stack is told the name without the dot
-// that only resolvers want.
+// The limit of the handshake does not end a session with another TLS stack. The stack gets the
+// host name without a trailing dot.
 func TestTLSClientOutlivesItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.ImplicitTLS})
@@ -781,7 +481,7 @@ func TestTLSClientOutlivesItsTime(t *testing.T) {
 		o.TLSConfig = srv.ClientTLSConfig()
 		o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 			if cfg.ServerName != testHost {
-				t.Errorf("name %q", cfg.ServerName)
+				t.Errorf("TLSClient got the name %q, want %q", cfg.ServerName, testHost)
 			}
 			secured := tls.Client(nc, cfg)
 			return deadlineless{secured}, secured.HandshakeContext(ctx)
@@ -798,32 +498,7 @@ func TestTLSClientOutlivesItsTime(t *testing.T) {
 	})
 }
 
-// TestTLSClientAndPins has a stack that verifies nothing, and a server whose key
-// is none of the pinned.
-func TestTLSClientAndPins(t *testing.T) {
-	srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS})
-	for _, tt := range []struct {
-		pin [32]byte
-		ok  bool
-	}{{[32]byte{1}, false}, {serverPin(t, srv), true}} {
-		o := plainText(withTLS(submission.TLSImplicit))
-		o.PinnedKeys = [][32]byte{tt.pin}
-		o.TLSClient = func(ctx context.Context, nc net.Conn, _ *tls.Config) (net.Conn, error) {
-			secured := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
-			return secured, secured.HandshakeContext(ctx)
-		}
-		s, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, o)
-		if tt.ok {
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Close()
-			continue
-		}
-		wantError[*submission.TLSError](t, err)
-	}
-}
-
+// What the error says when Options.TLSClient fails.
 func TestTLSClientFails(t *testing.T) {
 	errStack := errors.New("no cipher is good enough")
 	tests := []struct {
@@ -851,7 +526,7 @@ func TestTLSClientFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := plainText(withTLS(submission.TLSImplicit))
 				o.TLSClient = tt.client
-				wire := &tap{Conn: play(t, "whole", "stall")}
+				wire := record(play(t, "whole", "stall"))
 				start := time.Now()
 				s, err := submission.NewSession(context.Background(), wire, testHost, o)
 				if took := time.Since(start); took != tt.took || s != nil {
@@ -864,50 +539,5 @@ func TestTLSClientFails(t *testing.T) {
 				wantOnlyTLS(t, wire.written())
 			})
 		})
-	}
-}
-
-// TestRealSockets runs a session over TCP, where the kernel is asked whether
-// something waits and TLS 1.3 sends tickets unasked.
-func TestRealSockets(t *testing.T) {
-	for _, mode := range []smtptest.TLSMode{smtptest.ImplicitTLS, smtptest.StartTLS, smtptest.NoTLS} {
-		srv := serve(t, &smtptest.Config{TLS: mode, Accounts: map[string]string{"username": "password"}})
-		o := &submission.Options{Auth: testPassword, TLSConfig: srv.ClientTLSConfig()}
-		switch mode {
-		case smtptest.ImplicitTLS:
-			o.TLS = submission.TLSImplicit
-		case smtptest.NoTLS:
-			o.TLS = submission.TLSNone
-		}
-		c, err := submission.New(srv.Addr(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := c.Dial(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 5 {
-			if err := s.Noop(context.Background()); err != nil {
-				t.Error(err)
-			}
-		}
-		s.Close()
-		c.Close()
-		if !strings.Contains(strings.Join(commands(srv), "\n"), "EHLO [127.0.0.1]\n") {
-			t.Errorf("said %q", commands(srv))
-		}
-	}
-}
-
-// TestOnlyTLSIsSeen checks the check.
-func TestOnlyTLSIsSeen(t *testing.T) {
-	good := []byte("\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x00")
-	wantOnlyTLS(t, good)
-	wantOnlyTLS(t, append([]byte("EHLO x\r\nSTARTTLS\r\n"), good...))
-	for _, bad := range [][]byte{[]byte("QUIT\r\n"), append(bytes.Clone(good), "QUIT\r\n"...), []byte("STARTTLS\r\nQUIT\r\n")} {
-		if len(inClear(bad)) == 0 {
-			t.Errorf("%q passes", bad)
-		}
 	}
 }

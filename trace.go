@@ -15,7 +15,7 @@ import (
 // Hooks of a Client's sessions may run at the same time.
 type Trace struct {
 	// Connected: a session is about to be used. reused tells one of the pool
-	// from a fresh connection. addr is the server's, also behind a proxy.
+	// from a fresh connection. addr is the server's, also through a proxy.
 	Connected func(network, addr string, reused bool)
 	// TLSDone: the handshake succeeded and the certificate is trusted.
 	TLSDone func(tls.ConnectionState)

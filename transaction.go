@@ -3,14 +3,13 @@ package submission
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 
+	"github.com/fe022423/submission/internal/smtpwire"
 	"github.com/fe022423/submission/internal/transfer"
 )
 
-// Transaction is a mail transaction (RFC 5321, 3.3) that the caller feeds. It is
-// an io.Writer and an io.ReaderFrom for the message. Nothing but Commit ends the
+// Transaction is a mail transaction (RFC 5321, 3.3) that you feed. It is an io.Writer
+// and an io.ReaderFrom for the message. Nothing but Commit ends the
 // message, so what is cut short is never delivered. It holds back the first
 // 64 KiB: a shorter message reaches the server only at Prepare or Commit. Every
 // Transaction must be committed or aborted. It is not safe for concurrent use.
@@ -18,11 +17,16 @@ type Transaction struct {
 	ctx     context.Context // of the one call that the transaction is
 	cfg     *config
 	lender  lender   // where sessions come from, nil when there is one from the start
+	entered bool     // the transaction is a call of the lender
+	fresh   bool     // the message started again: only a session that was never used will do
 	s       *Session // nil while there is none
 	*memory          // nil when the transaction is over
 	state   txState
 	result  *Result
 	err     error
+
+	rewinder  *rewinder // nil when the source cannot be read again
+	restASCII bool      // what the source did not give yet has no octet above 0x7f
 }
 
 type txState uint8
@@ -55,8 +59,8 @@ func newMemory() any {
 
 // newTransaction checks the envelope as far as that is possible without a server.
 // A transaction that it refuses is over.
-func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transaction {
-	t := &Transaction{ctx: ctx, cfg: cfg, memory: cfg.memory.Get().(*memory)}
+func newTransaction(ctx context.Context, cfg *config, env *Envelope, from lender) *Transaction {
+	t := &Transaction{ctx: ctx, cfg: cfg, lender: from, memory: cfg.memory.Get().(*memory)}
 	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
 	err := t.plan.write(env, cfg.From, t.memory)
 	t.attempt = attempt{plan: &t.plan}
@@ -69,19 +73,29 @@ func newTransaction(ctx context.Context, cfg *config, env *Envelope) *Transactio
 	return t
 }
 
-// Write adds octets of the message, in any line ending. An error is final, and
-// the transaction is over; while it runs, an error is a *SendError.
+// Write adds bytes of the message, with line endings of any kind. An error ends the
+// transaction and is a *SendError; only a Write after the end, or after Prepare, gives
+// another.
 func (t *Transaction) Write(p []byte) (int, error) {
 	n := 0
 	if t.state == txHolding {
 		if n = t.spool.Add(p); !t.spool.Full() {
 			return n, nil
 		}
-		t.advance(txStreaming)
+		if t.rewinder != nil && !smtpwire.Has8Bit(p[n:]) {
+			var err error
+			if t.restASCII, err = t.rewinder.restIsASCII(make([]byte, readBlock)); err != nil {
+				return n, t.sourceFailed(err)
+			}
+		}
+		t.guard(func() { t.advance(txStreaming) })
 	}
 	if t.state == txStreaming {
-		n += t.attempt.Write(p[n:])
+		t.guard(func() { n += t.attempt.Write(p[n:]) })
 		if !t.attempt.OK() {
+			if t.startOver() {
+				return n, errStartsAgain
+			}
 			t.finish()
 		}
 	}
@@ -94,83 +108,18 @@ func (t *Transaction) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom adds the octets of r up to its end. A failure of r is final as well:
-// the connection is closed and nothing is delivered.
-func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
-	var n int64
-	for empty := 0; t.state == txHolding || t.state == txStreaming; {
-		if t.ctx.Err() != nil {
-			return n, t.withhold(givenUp(StageMessage, t.ctx))
-		}
-		buf := t.in
-		got, err := r.Read(buf)
-		if got > 0 {
-			empty = 0
-			if m, err := t.Write(buf[:got]); err != nil {
-				return n + int64(m), err
-			}
-			n += int64(got)
-		}
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, t.sourceFailed(err)
-		}
-		if empty++; empty > maxEmptyReads {
-			return n, t.sourceFailed(io.ErrNoProgress)
-		}
-	}
-	if t.err != nil {
-		return n, t.err
-	}
-	return n, errOver
-}
-
-// maxEmptyReads is how often a source may yield nothing without an error.
-const maxEmptyReads = 100
-
-func (t *Transaction) readAll(msg io.Reader) (*Result, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	defer t.cut() // a source that panics
-	if _, err := t.ReadFrom(msg); err != nil {
-		return nil, t.err
-	}
-	return t.Commit()
-}
-
-func (t *Transaction) call(write func(io.Writer) error) (*Result, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	defer t.cut()
-	if err := write(writerOnly{t}); err != nil {
-		return nil, t.sourceFailed(err)
-	}
-	return t.Commit()
-}
-
-// writerOnly hides Commit and Abort from the writing function.
-type writerOnly struct{ t *Transaction }
-
-func (w writerOnly) Write(p []byte) (int, error)               { return w.t.Write(p) }
-func (w writerOnly) ReadFrom(r io.Reader) (n int64, err error) { return w.t.ReadFrom(r) }
-
-// Prepare sends everything but the last octets of the message: when it returns
-// nil, Commit is the next write. Before Prepare returns nothing can have been
-// accepted, so whoever keeps a journal of what was sent writes its mark between
-// the two. Only Commit or Abort may follow. An error is final, and a *SendError.
-// A prepared message never shares a flight with its envelope, as
-// Options.EarlyData has it otherwise.
+// Prepare sends everything but the last bytes of the message: when it returns nil,
+// Commit is the next write. Before Prepare returns, nothing can have been accepted, so
+// if you keep a journal of what was sent, write your mark between the two. Only Commit
+// or Abort may follow. An error ends the transaction and is a *SendError. A prepared
+// message waits for the replies to its envelope, also with Options.EarlyData.
 func (t *Transaction) Prepare() error {
 	switch t.state {
 	case txHolding:
 		t.spool.SetWhole(true)
-		t.advance(txPrepared)
+		t.guard(func() { t.advance(txPrepared) })
 	case txStreaming:
-		if t.attempt.Prepare(&t.spool); t.attempt.OK() {
+		if t.guard(func() { t.attempt.Prepare(&t.spool) }); t.attempt.OK() {
 			t.state = txPrepared
 		} else {
 			t.finish()
@@ -193,16 +142,35 @@ func (t *Transaction) Commit() (*Result, error) {
 	switch t.state {
 	case txHolding:
 		t.spool.SetWhole(true)
-		t.advance(txOver)
+		t.guard(func() { t.advance(txOver) })
 	case txStreaming, txPrepared:
-		t.attempt.Commit(&t.spool)
+		t.guard(func() { t.attempt.Commit(&t.spool) })
+		if t.startOver() {
+			return nil, errStartsAgain
+		}
 		t.finish()
 	}
 	return t.result, t.err
 }
 
-// Abort gives the transaction up. Once octets of the message were sent only
-// closing the connection withholds it; before that the session stays usable.
+// guard runs f. When code of the caller's panics in it, a hook for instance, the
+// transaction ends with what is true of it then.
+func (t *Transaction) guard(f func()) {
+	done := false
+	defer func() {
+		if !done && t.state != txOver {
+			t.withhold(errPanicked)
+		}
+	}()
+	f()
+	done = true
+}
+
+var errPanicked = errors.New("a hook or the message source panicked")
+
+// Abort gives the transaction up. Once bytes of the message were sent, only closing
+// the connection keeps the server from waiting for more; before that the session stays
+// usable.
 // After Commit, and the second time, Abort does nothing: it is safe to defer. The
 // error is always nil.
 func (t *Transaction) Abort() error {
@@ -215,44 +183,23 @@ func (t *Transaction) Abort() error {
 	return nil
 }
 
-// cut ends a transaction that its source left by a panic.
-func (t *Transaction) cut() {
-	if t.state != txOver {
-		t.sourceFailed(errors.New("the message source panicked"))
-	}
-}
-
-// sourceFailed ends a message that did not come whole.
-func (t *Transaction) sourceFailed(err error) error {
-	if t.state == txOver {
-		return t.err // the source only hands on what Write told it
-	}
-	if t.ctx.Err() == nil {
-		return t.withhold(fmt.Errorf("message source: %w", err))
-	}
-	// It failed because the caller gave up, or as good as because of that.
-	why := givenUp(StageMessage, t.ctx)
-	if !errors.Is(err, t.ctx.Err()) {
-		why.err = fmt.Errorf("%w (message source: %w)", why.err, err)
-	}
-	return t.withhold(why)
-}
-
 // errOver answers a Write or a Prepare that comes when there is nothing left to
 // write to.
 var errOver = errors.New(prefix + StageMessage.String() + ": the transaction is over or prepared")
 
 // withhold ends a message that will not come whole. Its session is closed, so
 // that the server forgets what it has.
-func (t *Transaction) withhold(why error) error {
+func (t *Transaction) withhold(why error) (err error) {
 	t.attempt.cause = why
-	if t.s == nil {
-		t.attempt.Stop = transfer.Withheld
-	} else {
+	t.attempt.Stop = transfer.Withheld
+	defer func() { // also when a hook panics
+		t.finish()
+		err = t.err
+	}()
+	if t.s != nil {
 		t.attempt.GiveUp(t.s.link, transfer.Withheld)
 	}
-	t.finish()
-	return t.err
+	return nil
 }
 
 // refuse ends a transaction that asks for what cannot be had; nothing was sent.
@@ -269,7 +216,17 @@ func (t *Transaction) finish() {
 	if t.result, failed = judge(&t.plan, &t.attempt); failed != nil {
 		t.err = failed
 	}
+	if t.lender != nil {
+		t.lender.noteOutcome(failed)
+	}
+	defer t.freeMemory()
+	if t.entered {
+		defer t.lender.leave()
+	}
 	t.release()
+}
+
+func (t *Transaction) freeMemory() {
 	m := t.memory
 	t.memory = nil
 	m.plan, m.spool, m.attempt = plan{}, transfer.Spool{}, attempt{}

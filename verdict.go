@@ -66,6 +66,8 @@ func (v *verdict) unknown() *SendError {
 	switch a := v.attempt; {
 	case a.Shifted && a.Surplus.Code != 0:
 		cause = &ProtocolError{Stage: StageFinal, Text: "a reply too many: " + v.reply(a.Surplus).String()}
+	case a.Shifted && a.Noise:
+		cause = &ProtocolError{Stage: StageFinal, Text: "more than the replies that were asked for, and not a reply"}
 	case a.Shifted:
 		cause = &ProtocolError{Stage: StageFinal, Text: "a reply about an address in place of the verdict on the message: " + v.reply(a.Final).String()}
 	case a.Lost != nil:
@@ -147,10 +149,10 @@ func (v *verdict) notBegun() *SendError {
 	default:
 		switch {
 		case v.attempt.noSession:
-			e.Stage = StageDial
+			e.Stage = StageWait
 		case isType[*AddressError](e.Err) || e.Err == ErrNoRecipients:
 			e.Stage = StageRcpt
-		case e.Err == ErrAborted:
+		case e.Err == ErrAborted, e.Err == errNoSource:
 			e.Stage = StageMessage
 		}
 	}
@@ -177,7 +179,7 @@ func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 			continue
 		case len(a.Rcpt) == 0 || !a.named(i):
 			continue // RecipientUnsent
-		case a.Mail.Negative() && !a.Accepted(i):
+		case a.Mail.Negative() && a.Refused(i):
 			continue // what follows a refused MAIL says nothing about the address
 		}
 		r := a.Rcpt[i]

@@ -56,6 +56,9 @@ func (s *session) judgeAuth(mechanism string, ex saslserver.Exchange) string {
 	case ex == nil || !slices.ContainsFunc(s.sasl.Offered(), listed):
 		return s.reply(504, "5.5.4", "mechanism is not supported")
 	}
+	if m := s.checkClearText(mechanism); m != (mistake{}) {
+		return s.blame(m)
+	}
 	return ""
 }
 
@@ -72,6 +75,9 @@ func (s *session) converse(ex saslserver.Exchange) {
 			s.srv.log("C: *")
 		} else {
 			s.srv.log("C: ***")
+		}
+		if s.refuseEarly() {
+			return
 		}
 		a := s.ask("RESPONSE", line)
 		if a == nil {

@@ -45,6 +45,7 @@ func TestAuth(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, &Config{
+				TLS:        NoTLS,
 				Accounts:   map[string]string{"user": "secret", "other": "x"},
 				Mechanisms: []string{"PLAIN", "LOGIN", "DIGEST-MD5", "GSSAPI"},
 			})

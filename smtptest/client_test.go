@@ -106,6 +106,13 @@ func newServer(t *testing.T, c *Config) *Server {
 	return s
 }
 
+// lenient returns c for a client that writes all it has to say and then reads.
+func lenient(c Config) *Config {
+	c.LenientGreeting, c.LenientPipelining, c.LenientData = true, true, true
+	c.Lenient8BitMIME, c.LenientSMTPUTF8, c.LenientClearText = true, true, true
+	return &c
+}
+
 func dial(t *testing.T, s *Server) net.Conn {
 	t.Helper()
 	nc, err := net.DialTimeout("tcp", s.Addr(), 10*time.Second)

@@ -37,6 +37,7 @@ func (s *session) reply(code int, enhanced, text string) string {
 func (s *session) obey(line string) {
 	verb, arg, hasArg := strings.Cut(line, " ")
 	verb = strings.ToUpper(verb)
+	s.hasty = s.hastyAfter(verb)
 	switch {
 	case s.turnedAway && verb != "QUIT":
 		s.answer(verb, line, verdict{reply: "503 session refused, only QUIT is allowed"})

@@ -66,14 +66,37 @@ type Config struct {
 	// Discard makes the server count the bytes of messages but not keep them:
 	// Message.Data is nil. A message can then be larger than memory.
 	Discard bool
-	// Hook, when set, sees each command before the server answers it. If it returns
-	// an Answer, that is the answer; if it returns nil, the server answers. An
-	// Answer has the same effect as the same reply of the server: 250 to RCPT adds
-	// a recipient, even one that the server would refuse; after 354 to DATA the
-	// server reads a message; 235 to RESPONSE authenticates; the keywords in a
-	// reply to EHLO are the ones that are offered. Sessions call Hook concurrently.
-	// It must not call Server.Close.
+	// Hook, when set, sees each command before the server answers it, except one that
+	// was sent too early and ends the session. If it returns an Answer, that is the
+	// answer; if it returns nil, the server answers. An Answer has the same effect as
+	// the same reply of the server: 250 to RCPT adds a recipient, even one that the
+	// server would refuse; after 354 to DATA the server reads a message; 235 to
+	// RESPONSE authenticates; the keywords in a reply to EHLO are the ones that are
+	// offered. Sessions call Hook concurrently. It must not call Server.Close.
 	Hook func(Command) *Answer
+
+	// LenientGreeting allows a client to speak before the greeting. Otherwise the
+	// first command is answered with 554, and the session ends.
+	LenientGreeting bool
+	// LenientPipelining allows a client to send a command before it has the reply to
+	// the one before, although PIPELINING is not offered (RFC 2920, 3.1). Otherwise
+	// that command is answered with 503, and the session ends.
+	LenientPipelining bool
+	// LenientData allows a client to send what follows DATA before it has the reply.
+	// If DATA is refused, the server then takes the lines of the message for commands.
+	// Otherwise it answers the message with 503, and the session ends.
+	LenientData bool
+	// Lenient8BitMIME allows octets above 0x7f in a message although neither 8BITMIME
+	// nor SMTPUTF8 is offered, or although MAIL had BODY=7BIT (RFC 6152, 3).
+	// Otherwise the message, or its chunk, is refused with 554.
+	Lenient8BitMIME bool
+	// LenientSMTPUTF8 allows octets above 0x7f in the header section of a message
+	// although MAIL had no SMTPUTF8 (RFC 6531, 3.1). Otherwise the message, or its
+	// chunk, is refused with 554.
+	LenientSMTPUTF8 bool
+	// LenientClearText allows PLAIN and LOGIN without TLS although STARTTLS is
+	// offered. Otherwise they are refused with 538.
+	LenientClearText bool
 }
 
 // DefaultExtensions returns what a Server offers when Config.Extensions is nil. The

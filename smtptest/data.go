@@ -38,8 +38,13 @@ func (s *session) judgeData() verdict {
 
 // readMessage reads the message after DATA, up to the dot, and answers it.
 func (s *session) readMessage() {
-	s.await()
-	err := s.r.ReadDots(sink{s})
+	err := s.listen()
+	if err == nil && s.refuseEarly() {
+		return
+	}
+	if err == nil {
+		err = s.r.ReadDots(sink{s})
+	}
 	s.srv.log("C: <%d octets>", s.msg.Size)
 	if err != nil {
 		s.breakOff(err)
@@ -54,6 +59,7 @@ type sink struct{ s *session }
 func (k sink) Write(p []byte) (int, error) {
 	m := &k.s.msg
 	m.Size += int64(len(p))
+	k.s.bits.Add(p)
 	if m.Chunked {
 		k.s.lines.Add(p)
 	}
@@ -66,12 +72,14 @@ func (k sink) Write(p []byte) (int, error) {
 // finish sends the final reply to a message that was read and ends the transaction.
 // line is the line that ended the message.
 func (s *session) finish(line string) {
+	s.hasty = s.hastyAfter("MESSAGE")
 	v := verdict{
-		reply:  s.reply(250, "2.0.0", "message accepted"),
-		accept: func(string) { s.srv.record(s.msg.clone()) },
+		reply:   s.reply(250, "2.0.0", "message accepted"),
+		accept:  func(string) { s.srv.record(s.msg.clone()) },
+		mistake: s.checkEightBit(),
 	}
 	if refusal := s.checkMessage(); refusal != "" {
-		v.reply = refusal
+		v.reply, v.mistake = refusal, mistake{}
 	}
 	s.answer("MESSAGE", line, v)
 	s.endTransaction()
@@ -110,8 +118,13 @@ func (s *session) bdat(line, arg string) {
 		return
 	}
 	if keep && hooked == nil {
-		if refusal = s.checkMessage(); refusal == "" && s.bareLine(last) {
+		refusal = s.checkMessage()
+		switch m := s.checkEightBit(); {
+		case refusal != "":
+		case s.bareLine(last):
 			refusal = s.reply(554, "5.6.0", "bare CR or LF in the message")
+		case m != (mistake{}):
+			refusal = s.blame(m)
 		}
 	}
 	switch {

@@ -28,6 +28,30 @@
 //		return nil
 //	},
 //
+// The server holds the program to the protocol. What a lenient server would let pass,
+// and another one would not, it refuses, and its transcript has a line that begins
+// with "-- protocol:" and says what the program did wrong:
+//
+//	554  sent before the greeting; the session ends                  LenientGreeting
+//	503  sent before the last reply, though PIPELINING is not
+//	     offered; the session ends                                   LenientPipelining
+//	503  sent after DATA without waiting for its reply; the session
+//	     ends                                                        LenientData
+//	554  8-bit octets in a message, though 8BITMIME is not offered,
+//	     or MAIL had BODY=7BIT                                       Lenient8BitMIME
+//	554  8-bit octets in the header section, though MAIL had no
+//	     SMTPUTF8                                                    LenientSMTPUTF8
+//	538  PLAIN or LOGIN in clear text, though STARTTLS is offered    LenientClearText
+//
+// The field of Config on the right allows it. Where the session ends, the server cannot
+// know any more what the next octets are. It answers the command that was sent too
+// early with that reply, without asking the Hook, and hangs up.
+//
+// Over a [Server.Pipe] the server knows what the client had read when it wrote, and
+// finds everything that was sent too early, in however many writes it came. Over a
+// socket it finds what comes together with the command before, or within about 2 ms
+// after it. It never takes for early what was not.
+//
 // [Server.Transcript], [Server.RoundTrips] and [Server.Sessions] tell what the
 // client did. [Server.Pipe] opens a session without a socket, for testing/synctest.
 //
@@ -51,8 +75,8 @@
 //	S: text     the server sends text and CRLF
 //	S> text     the server sends text and nothing else; the escapes of a Go string
 //	            (\r \n \t \\ \x00) stand for their bytes
-//	S! text     like S:, but the client did not ask for it and may continue without
-//	            reading it
+//	S! text     like S:, but the client did not ask for it and may continue, or close,
+//	            without reading it
 //	C: text     the client must send text and CRLF
 //	C> text     the client must send text and nothing else, with escapes as in S>
 //	C* N        the client must send N bytes, whatever they are
@@ -69,9 +93,16 @@
 // The client must send all C lines that follow each other before it waits for a
 // reply: a client that waits in between, in lockstep instead of in one flight, is
 // reported. A client is also reported if it sends what comes after an S line before
-// it has read all of that line. A client may look at any time whether something is
-// there: with the method InputWaiting of the connection, or with a read whose
-// deadline is less than 10 ms away.
+// it has read all of that line.
+//
+// A client that closes must have read something of each S: and S> line that the script
+// came to, or it is reported: it has not read its verdict. It may close in the middle
+// of a line, where it can have seen that the line makes no sense. Write S! for what it
+// may leave unread.
+//
+// A client may look at any time whether something is there: with the method
+// InputWaiting of the connection, or with a read whose deadline is less than 10 ms
+// away.
 //
 // # Fault
 //

@@ -46,8 +46,7 @@ func (s *session) checkMail(path string, params []string) string {
 	}
 	if body, ok := syntax.ParameterValue(params, "BODY"); ok {
 		_, binary := s.offered["BINARYMIME"]
-		_, eight := s.offered["8BITMIME"]
-		if isBinary := strings.EqualFold(body, "BINARYMIME"); isBinary && !binary || !isBinary && !eight {
+		if isBinary := strings.EqualFold(body, "BINARYMIME"); isBinary && !binary || !isBinary && !s.offersEightBit() {
 			return s.reply(555, "5.5.4", "BODY="+body+" is not offered")
 		}
 	}
@@ -58,6 +57,14 @@ func (s *session) checkMail(path string, params []string) string {
 		}
 	}
 	return ""
+}
+
+// offersEightBit says whether 8BITMIME was offered. SMTPUTF8 brings it with it
+// (RFC 6531, 3.1).
+func (s *session) offersEightBit() bool {
+	_, eight := s.offered["8BITMIME"]
+	_, utf8 := s.offered["SMTPUTF8"]
+	return eight || utf8
 }
 
 // judgeRcpt answers RCPT.
@@ -89,7 +96,8 @@ func (s *session) judgeRcpt(arg string) verdict {
 
 // endTransaction forgets the envelope and the message (RFC 5321, 4.1.4).
 func (s *session) endTransaction() {
-	s.open, s.chunks, s.lines = false, noChunks, syntax.LineCheck{}
+	s.open, s.chunks = false, noChunks
+	s.lines, s.bits = syntax.LineCheck{}, syntax.EightBit{}
 	s.msg = Message{Session: s.id, TLS: s.encrypted, Auth: s.user}
 }
 

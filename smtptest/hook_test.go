@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,7 +140,7 @@ func TestHookReset(t *testing.T) {
 	s := newServer(t, &Config{Hook: hook(map[string]Answer{"NOOP": {Close: true, Reset: true}})})
 	for name, c := range map[string]*client{"TCP": over(t, dial(t, s)), "pipe": over(t, s.Pipe())} {
 		c.raw("NOOP\r\n")
-		if _, err := c.r.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := c.r.ReadByte(); !errors.Is(err, errnoReset) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -158,9 +157,10 @@ func TestHookDelay(t *testing.T) {
 		defer s.Close()
 		c := piped(t, s)
 		c.startTLS(s)
+		c.do("EHLO client.example", "250")
 		start := time.Now()
 		c.raw("RSET\r\nNOOP\r\nHELP\r\n")
-		c.want("250 forgotten")
+		c.want("250 2.0.0 forgotten")
 		if d := time.Since(start); d != 0 {
 			t.Errorf("RSET waited %v", d)
 		}

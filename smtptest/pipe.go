@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -29,8 +28,8 @@ func newPipe(limit int) (client, server *memConn) {
 	return &memConn{in: down, out: up}, &memConn{in: up, out: down}
 }
 
-func errReset() error      { return os.NewSyscallError("read", syscall.ECONNRESET) }
-func errBrokenPipe() error { return os.NewSyscallError("write", syscall.EPIPE) }
+func errReset() error      { return os.NewSyscallError("read", errnoReset) }
+func errBrokenPipe() error { return os.NewSyscallError("write", errnoPipe) }
 
 // opError wraps err as a network connection does.
 func opError(op string, err error) error {

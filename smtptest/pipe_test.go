@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,8 +46,8 @@ func TestPipeEnds(t *testing.T) {
 		read, write   error // at the other end
 		readL, writeL error // at this one
 	}{
-		"Close":      {func(c *memConn) { c.Close() }, io.EOF, syscall.EPIPE, net.ErrClosed, net.ErrClosed},
-		"reset":      {func(c *memConn) { c.reset() }, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed, net.ErrClosed},
+		"Close":      {func(c *memConn) { c.Close() }, io.EOF, errnoPipe, net.ErrClosed, net.ErrClosed},
+		"reset":      {func(c *memConn) { c.reset() }, errnoReset, errnoPipe, net.ErrClosed, net.ErrClosed},
 		"CloseWrite": {func(c *memConn) { _ = c.CloseWrite() }, io.EOF, nil, nil, net.ErrClosed},
 	}
 	for name, tt := range ends {
@@ -133,7 +132,7 @@ func TestPipeBlocks(t *testing.T) {
 		wg.Wait()
 		c, d := newPipe(10)
 		wg.Go(func() {
-			if n, err := c.Write(make([]byte, 15)); n != 10 || !errors.Is(err, syscall.EPIPE) {
+			if n, err := c.Write(make([]byte, 15)); n != 10 || !errors.Is(err, errnoPipe) {
 				t.Errorf("Write gives %d, %v", n, err)
 			}
 		})

@@ -102,10 +102,13 @@ func (p *player) checkRead() error {
 	return nil
 }
 
-// Close closes the connection, which is what eof in a script waits for.
+// Close closes the connection, which is what eof in a script waits for. It reports a
+// client that has not read what it asked for.
 func (p *player) Close() error {
+	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.reportUnread()
 	if p.at < len(p.steps) && p.steps[p.at].kind == stepEOF {
 		p.at++
 	}

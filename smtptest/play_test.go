@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +99,26 @@ func TestPlay(t *testing.T) {
 			`line 2: expected "EHLO x\r\n", got "EHLO x\n"`},
 		{"writes after stall", "C: A\nstall\neof", []string{`>A\r\n`, `>B\r\n`},
 			`line 3: the client sent "B\r\n" where it must close`},
+		{"verdict unread", lockstep, []string{`<220 hi\r\n`, `>EHLO x\r\n`, `<250 ok\r\n`, `>MAIL\r\n`, `<250 m\r\n`, `>QUIT\r\n`, "x"},
+			"line 7: the client closed without having read S: 221 bye"},
+		{"one of two unread", together, []string{`<220 hi\r\n`, `>MAIL\r\nRCPT\r\n`, `<250 m\r\n`, "x"},
+			"line 7: the client closed without having read S: 250 r"},
+		{"joined, one of two unread", "deliver joined\n" + together, []string{`<220 hi\r\n`, `>MAIL\r\nRCPT\r\n`, `<250 m\r\n`, "x"},
+			"line 8: the client closed without having read S: 250 r"},
+		{"joined, all unread", "deliver joined\n" + together, []string{`<220 hi\r\n`, `>MAIL\r\nRCPT\r\n`, "x"},
+			"line 7: the client closed without having read S: 250 m"},
+		{"greeting unread", "S> 220\\r\\n", []string{"x"},
+			`line 1: the client closed without having read S> 220\r\n`},
+		{"unread before a hang-up", "C: A\nS: 550\nclose", []string{`>A\r\n`, "x"},
+			"line 2: the client closed without having read S: 550"},
+		{"unread before silence", "C: A\nS: 550\nstall", []string{`>A\r\n`, "x"},
+			"line 2: the client closed without having read S: 550"},
+		{"unread by script", "C: A\nS: 250\nS! 421\nS! 422", []string{`>A\r\n`, `<250\r\n`, "x"}, ""},
+		{"joined, unread by script", "deliver joined\nC: A\nS: 250\nS! 421", []string{`>A\r\n`, `<250\r\n`, "x"}, ""},
+		{"unasked, then asked, unread", "deliver joined\nS! 421\nC: A\nS! 422\nS: 250", []string{`>A\r\n`, `<421\r\n422\r\n`, "x"},
+			"line 5: the client closed without having read S: 250"},
+		{"nonsense half read", "deliver bytes\nC: A\nS: what?", []string{`>A\r\n`, `<w`, "x"}, ""},
+		{"closed twice", "S! 220\neof", []string{"x", "x"}, ""},
 		{"no script", "S 220", nil, "line 1: not a step of a script: S 220"},
 	}
 	for _, tt := range tests {
@@ -108,7 +127,7 @@ func TestPlay(t *testing.T) {
 			nc := Play(fake, tt.script)
 			for i, what := range tt.client {
 				err := act(nc, what)
-				if wrong := err != nil; wrong != (len(fake.reports) > 0) {
+				if wrong := err != nil; wrong != (len(fake.reports) > 0) && what != "x" { // Close never fails
 					t.Fatalf("%q: %v, reports %q", what, err, fake.reports)
 				}
 				if err != nil && i < len(tt.client)-1 {
@@ -184,7 +203,7 @@ func TestPlaySegments(t *testing.T) {
 
 func TestPlayHangsUp(t *testing.T) {
 	b := make([]byte, 10)
-	for step, want := range map[string]error{"close": io.EOF, "reset": syscall.ECONNRESET} {
+	for step, want := range map[string]error{"close": io.EOF, "reset": errnoReset} {
 		nc := Play(t, "C: A\nS: 250\n"+step)
 		if err := act(nc, `>A\r\n`); err != nil {
 			t.Fatal(err)
@@ -195,7 +214,7 @@ func TestPlayHangsUp(t *testing.T) {
 		if _, err := nc.Read(b); !errors.Is(err, want) {
 			t.Errorf("%s: Read gives %v, want %v", step, err, want)
 		}
-		if _, err := nc.Write(b); !errors.Is(err, syscall.EPIPE) {
+		if _, err := nc.Write(b); !errors.Is(err, errnoPipe) {
 			t.Errorf("%s: Write gives %v", step, err)
 		}
 	}

@@ -174,6 +174,24 @@ func (p *player) reportWait() {
 	p.fail("line %d: the client waits where it must send: %s%s", st.line, st.source, p.progress())
 }
 
+// reportUnread reports the first S line that the client had to read and of which it
+// read nothing.
+func (p *player) reportUnread() {
+	p.t.Helper()
+	sent := int64(0)
+	for _, st := range p.steps[:p.at] {
+		for _, a := range st.asked {
+			if p.read <= sent+int64(a.at) {
+				p.fail("line %d: the client closed without having read %s", a.line, a.source)
+				return
+			}
+		}
+		if st.kind == stepSend {
+			sent += int64(len(st.data))
+		}
+	}
+}
+
 // firstLine is b up to its first LF.
 func firstLine(b []byte) []byte {
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {

@@ -20,8 +20,24 @@ func (t *turn) speak() {
 	}
 	t.spoke = true
 	if t.pipe != nil {
-		t.before, _, _ = t.pipe.out.count()
+		t.before = t.said()
 	}
+}
+
+// said returns how many octets the server has written to a pipe, 0 for a socket.
+func (t *turn) said() int64 {
+	if t.pipe == nil {
+		return 0
+	}
+	written, _, _ := t.pipe.out.count()
+	return written
+}
+
+// known returns how many of them the client had read when it wrote what the server
+// read last.
+func (t *turn) known() int64 {
+	_, _, known := t.pipe.in.count()
+	return known
 }
 
 // wait is called when the server has answered everything and waits. It returns
@@ -43,7 +59,6 @@ func (t *turn) hear() bool {
 	if t.pipe == nil {
 		return false
 	}
-	_, _, known := t.pipe.in.count()
-	t.spoke = known <= t.before
+	t.spoke = t.known() <= t.before
 	return t.spoke
 }

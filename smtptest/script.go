@@ -31,6 +31,14 @@ type step struct {
 	count    int
 	segments [][]byte // data as it is delivered
 	due      int      // octets of data that the client must read before it sends more
+	asked    []asked  // the S lines in data that the client must read
+}
+
+// asked is an S line that the client asked for.
+type asked struct {
+	at     int // where it begins in the data of its step
+	line   int
+	source string
 }
 
 // delivery is how S lines become segments.
@@ -91,6 +99,9 @@ func parseScript(script string) ([]step, error) {
 			return nil, &scriptError{n, line, err}
 		}
 		st.line, st.source = n, line
+		if st.due > 0 {
+			st.asked = []asked{{0, n, line}}
+		}
 		if last := len(steps) - 1; mode == deliverJoined && !fresh && st.kind == stepSend && steps[last].kind == stepSend {
 			steps[last].join(st)
 			continue
@@ -140,7 +151,7 @@ func parseStep(line string) (step, error) {
 	default:
 		return step{}, errUnknownStep
 	}
-	if line[:2] != "S!" {
+	if st.kind == stepSend && line[:2] != "S!" {
 		st.due = len(st.data)
 	}
 	return st, err
@@ -185,6 +196,10 @@ func (st step) segmented(mode delivery) step {
 func (st *step) join(next step) {
 	if next.due > 0 {
 		st.due = len(st.data) + next.due
+	}
+	for _, a := range next.asked {
+		a.at += len(st.data)
+		st.asked = append(st.asked, a)
 	}
 	st.data = append(st.data, next.data...)
 	st.segments = [][]byte{st.data}

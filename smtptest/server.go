@@ -14,7 +14,7 @@ import (
 const defaultHostname = "mail.test.example"
 
 // Server is an SMTP server on the loopback interface. It accepts what is correct,
-// refuses what is not, and records both. Its methods may be called from several
+// refuses what is not, and records both; the package comment says how strict it is. Its methods may be called from several
 // goroutines at once.
 type Server struct {
 	config   Config
@@ -164,8 +164,8 @@ func (s *Server) Messages() []Message {
 // Transcript returns what was said so far, in the order in which it happened in all
 // sessions. A line is "C: " or "S: " and what the client or the server said. It is
 // "C: <4096 octets>" for a message or a chunk, "S> " and a quoted string for
-// Answer.Raw, and "-- TLS" where TLS started. What a client says in an AUTH exchange
-// is shown as ***.
+// Answer.Raw, "-- TLS" where TLS started, and "-- protocol: " and what the client did
+// wrong. What a client says in an AUTH exchange is shown as ***.
 func (s *Server) Transcript() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,9 +44,13 @@ type session struct {
 	open   bool // MAIL was accepted
 	chunks chunkState
 	lines  syntax.LineCheck
+	bits   syntax.EightBit
 	msg    Message
 
-	turn turn
+	turn    turn
+	hasty   mistake // of a client that sends more before it has the last reply
+	early   bool    // what comes next was sent before the client had that reply
+	replied int64   // octets that the server had written before that reply
 
 	over  bool // leave the command loop
 	lost  bool // the client is gone: nothing to send to it or to read
@@ -79,10 +83,19 @@ func (s *session) attach(nc net.Conn) {
 type source struct{ s *session }
 
 func (src source) Read(p []byte) (int, error) {
-	src.s.flush()
-	n, err := src.s.nc.Read(p)
-	if n > 0 && src.s.turn.hear() {
-		src.s.srv.countRoundTrips(-1)
+	s := src.s
+	n, err := s.look(p)
+	early := n > 0
+	s.flush()
+	if n == 0 && err == nil {
+		n, err = s.nc.Read(p)
+		early = s.turn.pipe != nil && s.turn.known() <= s.replied
+	}
+	if s.r.Buffered() == 0 {
+		s.early = early
+	}
+	if n > 0 && s.turn.hear() {
+		s.srv.countRoundTrips(-1)
 	}
 	return n, err
 }
@@ -101,7 +114,7 @@ func (s *session) run() {
 			return
 		}
 	}
-	s.turnedAway = true
+	s.turnedAway, s.hasty = true, s.hastyGreeting()
 	s.answer("CONNECT", "", verdict{
 		reply:   "220 " + s.srv.config.Hostname + " ESMTP ready",
 		success: "220",
@@ -110,7 +123,9 @@ func (s *session) run() {
 	for !s.over {
 		if line, ok := s.readLine(); ok {
 			s.srv.log("C: %s", redact(line))
-			s.obey(line)
+			if !s.refuseEarly() {
+				s.obey(line)
+			}
 		}
 	}
 }
@@ -191,8 +206,11 @@ func (s *session) await() {
 
 // readLine reads a line of the client. Not ok means that the session is over.
 func (s *session) readLine() (line string, ok bool) {
-	s.await()
-	b, err := s.r.ReadLine(maxLine)
+	err := s.listen()
+	var b []byte
+	if err == nil {
+		b, err = s.r.ReadLine(maxLine)
+	}
 	if err != nil {
 		s.breakOff(err)
 		return "", false
@@ -223,6 +241,7 @@ type verdict struct {
 	accept  func(reply string) // the effect, before the reply is sent
 	after   func()             // the effect after that
 	final   bool               // the server's own reply ends the session
+	mistake mistake            // of the client, which decides the server's own reply
 }
 
 // answer sends the answer of the Hook, or else the verdict's reply. If the reply means
@@ -230,6 +249,9 @@ type verdict struct {
 func (s *session) answer(verb, line string, v verdict) {
 	a := s.ask(verb, line)
 	if a == nil {
+		if v.mistake != (mistake{}) {
+			v.reply = s.blame(v.mistake)
+		}
 		a = &Answer{Reply: v.reply, Close: v.final}
 	}
 	if v.success == "" {
@@ -273,6 +295,7 @@ func (s *session) send(a *Answer) {
 	}
 	if a.Reply != "" || len(a.Raw) > 0 {
 		s.turn.speak()
+		s.replied = s.turn.said() + int64(s.w.Buffered())
 	}
 	if a.Reply != "" {
 		for line := range strings.SplitSeq(a.Reply, "\n") {

@@ -64,7 +64,7 @@ func TestCommands(t *testing.T) {
 		"own extensions": {&Config{Hostname: "h.example", Extensions: []string{"mt-priority MIXER", "8BITMIME", "SIZE"}}, []string{
 			"> EHLO x", "< 250-h.example greets x\n250-mt-priority MIXER\n250-8BITMIME\n250-SIZE\n250 STARTTLS",
 			"> MAIL FROM:<a@b> BODY=BINARYMIME", "< 555", "> MAIL FROM:<a@b> MT-PRIORITY=3 SIZE=99999999999 BODY=7BIT", "< 250"}},
-		"RequireAuth": {&Config{RequireAuth: true, Accounts: map[string]string{"user": "secret"}}, []string{
+		"RequireAuth": {&Config{TLS: NoTLS, RequireAuth: true, Accounts: map[string]string{"user": "secret"}}, []string{
 			"> EHLO x", "< 250", "> MAIL FROM:<a@b>", "< 530 5.7.0", "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 235",
 			"> MAIL FROM:<a@b> AUTH=<>", "< 250", "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 503"}},
 		"line lengths": {nil, []string{
@@ -123,7 +123,7 @@ func TestData(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t, &Config{Extensions: []string{"SIZE 30", "CHUNKING", "BINARYMIME", "ENHANCEDSTATUSCODES"}})
+			s := newServer(t, &Config{Extensions: []string{"SIZE 30", "8BITMIME", "CHUNKING", "BINARYMIME", "ENHANCEDSTATUSCODES"}})
 			c := piped(t, s)
 			dialogue(c, envelope...)
 			dialogue(c, tt.lines...)
@@ -194,7 +194,7 @@ func FuzzSession(f *testing.F) {
 	f.Add("EHLO [IPv6:::1]\r\nMAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nBDAT 2\r\nabBDAT 0 LAST\r\nBDAT 5 LAST\r\n")
 	f.Add("EHLO x\r\nAUTH PLAIN AHVzZXIAc2VjcmV0\r\nAUTH DIGEST-MD5\r\nQQ==\r\nAUTH LOGIN =\r\n*\r\nSTARTTLS\r\n\x16\x03\x01")
 	f.Fuzz(func(t *testing.T, said string) {
-		s := NewServer(&Config{Accounts: map[string]string{"user": "secret"}})
+		s := NewServer(lenient(Config{Accounts: map[string]string{"user": "secret"}}))
 		nc := s.Pipe()
 		go func() {
 			_, _ = io.WriteString(nc, said)

@@ -35,6 +35,7 @@ type Failure struct {
 	Reply Reply         // what the server said, when Kind is about a reply
 	Limit time.Duration // how long was waited, when Kind is TimedOut
 	Err   error         // the error of the connection, the context or the codec
+	Rest  *Failure      // why what was owed after Reply did not come, nil when nothing was
 }
 
 // Error is for tests and for our own bugs: what callers read is made elsewhere.
@@ -44,9 +45,14 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Late reports whether time ran out: the server may still be busy with what it
-// was sent, which a connection that is gone cannot be.
-func (f *Failure) Late() bool { return isTimeout(f.Err) }
+// Gone reports whether the connection is gone: a server that is only silent may still
+// be busy with what it was sent.
+func (f *Failure) Gone() bool {
+	if f.Rest != nil {
+		return f.Rest.Gone()
+	}
+	return f.Kind == Ended || f.Kind == Failed
+}
 
 // isTimeout reports whether a deadline passed. Not every connection says it in
 // the words of package os.
@@ -59,6 +65,7 @@ func isTimeout(err error) bool {
 // was waited.
 func (l *Link) Why(step Step, err error, limit time.Duration) *Failure {
 	f := &Failure{Kind: Failed, Step: step, Err: err}
+	givenUp := l.givenUpFor()
 	var syntax *smtpwire.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
@@ -66,8 +73,8 @@ func (l *Link) Why(step Step, err error, limit time.Duration) *Failure {
 		if l.cfg.CleanStart != nil {
 			f.Err = &smtpwire.SyntaxError{Reason: syntax.Reason, Text: l.cfg.CleanStart(syntax.Text)}
 		}
-	case l.ctx != nil && l.ctx.Err() != nil:
-		f.Kind, f.Err = Cancelled, CauseOf(l.ctx)
+	case givenUp != nil:
+		f.Kind, f.Err = Cancelled, givenUp
 	case isTimeout(err):
 		f.Kind, f.Limit = TimedOut, limit
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

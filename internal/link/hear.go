@@ -90,6 +90,9 @@ func (l *Link) hearAll(toTheEnd bool) {
 		}
 		r, why := l.read(o.Step)
 		if why != nil {
+			if l.failed != nil && l.failed != why {
+				l.failed.Rest = why
+			}
 			l.Break(why)
 			l.missAll(o)
 			return
@@ -116,7 +119,8 @@ func (l *Link) hearAll(toTheEnd bool) {
 			l.lastUntil = time.Now().Add(lastWords)
 		}
 	}
-	if l.failed != nil {
+	if l.failed != nil && !l.closed {
+		l.keepSurplus()
 		l.close(l.failed)
 	}
 }

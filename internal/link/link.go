@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fe022423/submission/internal/smtpwire"
@@ -36,8 +37,8 @@ type Link struct {
 	layers []net.Conn // from the raw connection to what is read and written
 	input  input      // what can be known of the raw connection without reading
 	nc     net.Conn   // what is read and written: the last of layers
-	above  bool       // nc is not the raw connection but stands on it
-	timer  net.Conn   // whose deadlines bound all of it, whatever the layers above do
+	timer  net.Conn   // whose deadlines count; see Upgrade
+	trust  bool       // timer is known to heed them
 	r      *smtpwire.Reader
 	w      *smtpwire.Writer
 	owed   queue
@@ -48,7 +49,12 @@ type Link struct {
 	writeErr   error         // a write failed; replies that came before it still count
 	writeLimit time.Duration // how long that write might take
 	lastUntil  time.Time     // until when what is owed is still heard, after a 421
+	surplus    Reply         // see Surplus, of a link that broke before
+	noise      bool
 	closed     bool
+
+	killed atomic.Pointer[error] // why another goroutine cut the connection
+	quit   atomic.Int32          // see quitState
 
 	ctx     context.Context // of the call that runs, nil between calls
 	stop    func() bool     // ends the watch on ctx
@@ -74,13 +80,13 @@ var (
 // connection is the raw one.
 func New(nc net.Conn, cfg Config) *Link {
 	l := &Link{cfg: cfg}
-	raw, above := nc, false
+	raw, alone := nc, true // not compared: a connection may be of any type
 	for {
 		below, ok := raw.(interface{ NetConn() net.Conn })
 		if !ok || below.NetConn() == nil {
 			break
 		}
-		raw, above = below.NetConn(), true
+		raw, alone = below.NetConn(), false
 	}
 	l.layers = []net.Conn{raw}
 	l.input.init(raw)
@@ -89,23 +95,32 @@ func New(nc net.Conn, cfg Config) *Link {
 		defer l.watcher.Done()
 		raw.Close()
 	}
+	l.trust = true
 	if l.timer = raw; raw.SetReadDeadline(never) != nil {
 		l.timer = newTimed(nc)
-		nc, above = l.timer, true
+		nc, alone = l.timer, false
 	}
-	l.use(nc, above)
+	if !alone {
+		l.layers = append(l.layers, nc)
+	}
+	l.use(nc)
 	return l
 }
 
 // Upgrade reads and writes nc from now on, which stands on what was used before.
-// What was buffered from the connection before is gone.
-func (l *Link) Upgrade(nc net.Conn) { l.use(nc, true) }
-
-// use reads and writes nc. Connections are not compared: not every type can be.
-func (l *Link) use(nc net.Conn, above bool) {
-	if l.nc, l.above = nc, above; above {
-		l.layers = append(l.layers, nc)
+// What was buffered from the connection before is gone. Deadlines are set on nc, which
+// may read ahead of the raw connection, until it shows that it does not heed them; one
+// that says what it stands on, as crypto/tls does, hands them on.
+func (l *Link) Upgrade(nc net.Conn) {
+	l.layers = append(l.layers, nc)
+	if _, ok := nc.(interface{ NetConn() net.Conn }); !ok {
+		l.timer, l.trust = nc, false
 	}
+	l.use(nc)
+}
+
+func (l *Link) use(nc net.Conn) {
+	l.nc = nc
 	l.r = smtpwire.NewReader(nc)
 	l.w = smtpwire.NewWriter(nc)
 }
@@ -151,11 +166,30 @@ func (l *Link) End() {
 	l.ctx, l.stop = nil, nil
 }
 
+// Kill cuts the connection from another goroutine. What the link is used for fails
+// as if its context were done for the reason why.
+func (l *Link) Kill(why error) {
+	l.killed.CompareAndSwap(nil, &why)
+	l.raw().Close()
+}
+
+// givenUpFor returns why the caller, or another goroutine, wants no more of the
+// call that runs; nil when they do.
+func (l *Link) givenUpFor() error {
+	if why := l.killed.Load(); why != nil {
+		return *why
+	}
+	if l.ctx != nil && l.ctx.Err() != nil {
+		return CauseOf(l.ctx)
+	}
+	return nil
+}
+
 // Cancelled breaks the link when the context of the call that runs is done, and
 // reports that.
 func (l *Link) Cancelled(step Step) *Failure {
-	if l.failed == nil && l.ctx != nil && l.ctx.Err() != nil {
-		return l.Break(l.Why(step, l.ctx.Err(), 0))
+	if why := l.givenUpFor(); l.failed == nil && why != nil {
+		return l.Break(&Failure{Kind: Cancelled, Step: step, Err: why})
 	}
 	return nil
 }
@@ -171,6 +205,17 @@ func CloseOnDone(ctx context.Context, nc net.Conn) (release func()) {
 		if !stop() {
 			<-closed
 		}
+	}
+}
+
+// EitherDone returns a context that is done when ctx or other is, until release is
+// called.
+func EitherDone(ctx, other context.Context) (either context.Context, release func()) {
+	either, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
+	return either, func() {
+		stop()
+		cancel(nil)
 	}
 }
 
@@ -217,6 +262,9 @@ func (l *Link) close(why *Failure) {
 func (l *Link) closeGently(deadline time.Time) {
 	if l.closed {
 		return
+	}
+	if l.failed == nil {
+		l.failed = &Failure{Kind: GivenUp, Step: Quit}
 	}
 	// A layer may set a deadline of its own, as crypto/tls does.
 	cut := time.AfterFunc(time.Until(deadline), func() { l.raw().Close() })

@@ -25,27 +25,20 @@ type inputReporter interface {
 // it holds already, and then the socket is asked; anything else is read for a
 // millisecond.
 func (l *Link) Waiting() bool {
-	if l.r.Buffered() > 0 {
+	if l.held() {
 		return true
-	}
-	if !l.above {
-		if there, known := l.input.waiting(); known {
-			return there
-		}
-		return l.readFor(lookTime)
-	}
-	l.timer.SetReadDeadline(past)
-	if l.fill() {
-		return true // it was held above the raw connection
 	}
 	there, known := l.input.waiting()
 	if !known {
-		return l.readFor(lookTime)
+		return l.readAwake()
+	}
+	if len(l.layers) == 1 {
+		return there
 	}
 	// The octets may be no more than a session ticket of TLS. They are read; while
 	// they are still there afterwards, they have not been read yet.
 	for limit := lookTime; there; limit *= 2 {
-		if l.readFor(limit) || limit > maxLookTime {
+		if l.readUntil(time.Now().Add(limit)) || limit > maxLookTime {
 			return true
 		}
 		there, _ = l.input.waiting()
@@ -53,22 +46,60 @@ func (l *Link) Waiting() bool {
 	return false
 }
 
-// WaitingCheaply is Waiting where it takes no time: on a connection that can be
-// asked.
+// WaitingCheaply is Waiting where it takes no time: for what was read from the
+// raw connection already, and on one that can be asked.
 func (l *Link) WaitingCheaply() bool {
-	if l.r.Buffered() > 0 {
+	if l.held() {
 		return true
 	}
 	there, known := l.input.waiting()
 	return known && there && l.Waiting()
 }
 
-// readFor reads into the buffer, for no longer than limit, and reports whether
-// octets or an end came.
-func (l *Link) readFor(limit time.Duration) bool {
-	l.timer.SetReadDeadline(time.Now().Add(limit))
-	return l.fill()
+// held reports whether something is buffered, or held above the raw connection,
+// where the raw connection does not show it.
+func (l *Link) held() bool {
+	return l.r.Buffered() > 0 || len(l.layers) > 1 && l.readUntil(past)
 }
+
+// readAwake reads a connection that cannot be asked for lookTime. When the time was
+// over before the read began, or long over when it came back, the process slept and
+// the read may have shown nothing: the time is doubled.
+func (l *Link) readAwake() bool {
+	for limit := lookTime; limit <= maxLookTime; limit *= 2 {
+		begun := time.Now()
+		l.timer.SetReadDeadline(begun.Add(limit))
+		inTime := time.Since(begun) < limit
+		if l.fill() {
+			return true
+		}
+		if inTime && time.Since(begun) < 2*limit {
+			break
+		}
+	}
+	return false
+}
+
+// readUntil reads into the buffer, for no longer than until deadline, and reports
+// whether octets or an end came.
+func (l *Link) readUntil(deadline time.Time) bool {
+	l.timer.SetReadDeadline(deadline)
+	if l.trust {
+		return l.fill()
+	}
+	late := time.AfterFunc(max(0, time.Until(deadline))+heedTime, func() { l.raw().SetReadDeadline(past) })
+	came := l.fill()
+	if heeded := late.Stop(); !heeded { // only the raw connection could end the read
+		l.raw().SetReadDeadline(never)
+		l.timer, l.trust = l.raw(), true
+	} else if !came {
+		l.trust = true
+	}
+	return came
+}
+
+// heedTime is how late a read may come back that a deadline should have ended.
+const heedTime = time.Second
 
 func (l *Link) fill() bool {
 	err := l.r.Fill()
@@ -100,6 +131,9 @@ func (l *Link) LastWord(step Step) *Failure {
 	}
 	l.lastUntil = time.Now().Add(lastWords)
 	r, why := l.read(step)
+	if why != nil && why.Kind == TimedOut && l.writeErr == nil {
+		why = &Failure{Kind: Unasked, Step: step} // a reply that has no end
+	}
 	if why != nil {
 		return l.Break(why)
 	}
@@ -110,15 +144,39 @@ func (l *Link) LastWord(step Step) *Failure {
 	return l.Break(&Failure{Kind: Unasked, Step: step, Reply: kept})
 }
 
-// Surplus returns the reply that came after all that was owed, the zero Reply
-// when there is none. Whatever came breaks the link.
-func (l *Link) Surplus(step Step) Reply {
-	if l.failed != nil || l.Settled(step) == nil || !l.r.HasReply() {
-		return Reply{}
+// TakeIn reads what waits, so that Surplus sees it.
+func (l *Link) TakeIn() {
+	if l.failed == nil && l.Waiting() && l.r.Buffered() == 0 {
+		l.readAwake()
 	}
-	r, err := l.r.ReadReply()
-	if err != nil {
-		return Reply{}
+}
+
+// Surplus returns the reply that was read after all that was owed, the zero Reply
+// when there is none. noise reports that something else than a reply was read, or
+// a part of one. Whatever came breaks the link.
+func (l *Link) Surplus(step Step) (r Reply, noise bool) {
+	switch {
+	case l.failed != nil:
+		return l.surplus, l.noise
+	case l.r.Buffered() == 0:
+		l.Settled(step)
+		return Reply{}, false
 	}
-	return l.Keep(r)
+	r = l.LastWord(step).Reply
+	return r, r.Code == 0
+}
+
+// keepSurplus keeps for Surplus what waits on a link that is broken and not closed.
+func (l *Link) keepSurplus() {
+	if l.Waiting() && l.r.Buffered() == 0 {
+		l.readAwake()
+	}
+	if l.r.Buffered() == 0 {
+		return
+	}
+	if r, why := l.read(l.failed.Step); why == nil {
+		l.surplus = l.Keep(r)
+	} else {
+		l.noise = true
+	}
 }

@@ -81,21 +81,3 @@ func (l *Link) Write(p []byte) bool {
 	}
 	return l.Usable()
 }
-
-// Quit ends the session with QUIT. It never fails: whatever the session had
-// achieved stands (RFC 5321, 4.1.1.10).
-func (l *Link) Quit() {
-	if !l.Usable() || l.Settled(Quit) != nil {
-		l.close(l.failed)
-		return
-	}
-	deadline := time.Now().Add(l.cfg.Limits.Quit)
-	l.timer.SetDeadline(deadline)
-	if l.Line("QUIT") == nil && l.w.Flush() == nil && !l.cfg.NoQuitWait {
-		if r, err := l.r.ReadReply(); err == nil && l.cfg.Received != nil {
-			l.cfg.Received(l.Keep(r))
-		}
-	}
-	l.failed = &Failure{Kind: GivenUp, Step: Quit}
-	l.closeGently(deadline)
-}

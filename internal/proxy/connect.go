@@ -180,5 +180,5 @@ func (e *StatusError) Error() string {
 }
 
 // Permanent reports whether asking again is useless: a 4xx is about the request,
-// a 5xx about what is behind the proxy (RFC 9110, 15).
+// a 5xx about what the proxy leads to (RFC 9110, 15).
 func (e *StatusError) Permanent() bool { return e.Code/100 != 5 }

@@ -18,6 +18,7 @@ type Record struct {
 	Chunk             link.Reply   // the refusal of a chunk that was not the last one
 	Final             link.Reply   // the reply to the whole message
 	Surplus           link.Reply   // a reply that came right after the last one owed
+	Noise             bool         // what came there is not a reply, or a part of one
 	Lone              link.Reply   // the reply to the empty message of RFC 2920, 3.1
 
 	Begun     bool          // a command of this message was written
@@ -148,7 +149,7 @@ func (r *Record) aboutAddress(reply link.Reply) bool {
 // shifted by one; after it, a reply that accepts can be one that came late.
 func (r *Record) tooMany() bool {
 	switch extra := r.Surplus; {
-	case extra.Code == 0 || extra.Closing():
+	case extra.Closing(), extra.Code == 0 && !(r.Noise && r.Together):
 		return false
 	case r.Together:
 		accepted, always := r.mayBeAccepted()
@@ -160,7 +161,7 @@ func (r *Record) tooMany() bool {
 
 // mayBeAccepted goes through the ways to take one of the replies of a flight, with
 // the surplus one, for the reply too many. accepted reports whether in one of them
-// the message was accepted, always whether in each.
+// the message may have been accepted, always whether it was in each.
 func (r *Record) mayBeAccepted() (accepted, always bool) {
 	replies := make([]bool, 0, len(r.Rcpt)+3)
 	replies = append(replies, r.Mail.Positive())
@@ -170,23 +171,24 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 		}
 	}
 	replies = append(replies, r.Final.Positive(), r.Surplus.Positive())
+	// What is neither an acceptance nor a refusal leaves a message open.
+	unclear := !r.Surplus.Positive() && !r.Surplus.Negative()
 	always = true
 	for skip := range replies {
 		left := slices.Delete(slices.Clone(replies), skip, skip+1)
 		last := len(left) - 1
-		if left[0] && left[last] && slices.Contains(left[1:last], true) {
-			accepted = true
-		} else {
-			always = false
-		}
+		// After a refused MAIL that was no refusal to the recipients, who knows.
+		delivers := slices.Contains(left[1:last], true)
+		always = always && left[0] && delivers && left[last]
+		accepted = accepted || delivers && (left[last] || unclear && skip <= last)
 	}
 	return accepted, always
 }
 
-// mixed reports whether MAIL and the recipients from one up to another were in
-// part accepted and in part refused.
+// mixed reports whether MAIL, the recipients from one up to another, and the message
+// were in part accepted and in part refused.
 func (r *Record) mixed(from, to int) bool {
-	accepted, refused := r.Mail.Positive(), r.Mail.Negative()
+	accepted, refused := r.Mail.Positive() || r.Final.Positive(), r.Mail.Negative() || r.Final.Negative()
 	for _, reply := range r.Rcpt[from:to] {
 		accepted, refused = accepted || reply.Positive(), refused || reply.Negative()
 	}
@@ -227,16 +229,19 @@ func (r *Record) Unknown() bool {
 	case !r.Committed || r.Sent():
 		return false
 	case r.Shifted:
-		return true
+		// Whatever answers what, it is not sent to those who were all refused.
 	case r.Final.Code != 0:
 		// A message that was accepted for nobody was not sent. After a refused
 		// MAIL that was no refusal to the recipients, who knows.
 		return r.Final.Positive() && r.AnyAccepted()
-	case r.Mail.Negative():
+	case r.Mail.Negative() && r.gone():
 		return r.AnyAccepted()
 	}
 	return r.AnyAccepted() || r.anyUnanswered()
 }
+
+// gone reports whether the message lost its link because the connection is gone.
+func (r *Record) gone() bool { return r.Lost != nil && r.Lost.Gone() }
 
 // anyUnanswered reports whether a recipient was asked for and not answered. It
 // is meant for a message that was committed, when every recipient was.
@@ -247,60 +252,4 @@ func (r *Record) anyUnanswered() bool {
 		}
 	}
 	return false
-}
-
-// StartsAgain reports whether a message that met this on a session which had been
-// used before may start once more on a fresh one: nothing of it can have been
-// accepted, and what was said or happened speaks of the session.
-func (r *Record) StartsAgain() bool {
-	if r.Sent() || r.Unknown() || r.Stop != NoStop {
-		return false
-	}
-	if r.Lost != nil {
-		switch r.Lost.Kind {
-		case link.TimedOut, link.Cancelled, link.GivenUp:
-			return false
-		case link.Ended, link.Failed:
-			return !r.Committed
-		case link.Malformed, link.OutOfStep, link.Unasked:
-			if r.Lost.Step <= link.Data {
-				return true
-			}
-		}
-	}
-	return r.saidUnfit() || aboutConnection(r.Chunk) || aboutConnection(r.Final)
-}
-
-// SessionWrong reports whether what the server said speaks against the session: it
-// refused a transaction as a whole, or said that the session is over or not fit.
-// A refused recipient does not count.
-func (r *Record) SessionWrong() bool {
-	return r.saidUnfit() || r.Chunk.Negative() ||
-		r.Deliverable() && (r.Final.Code/100 == 4 || r.Mode.Chunking && r.Final.Negative())
-}
-
-// saidUnfit reports whether a reply says that the session does not take mail, by
-// its code or by what it refuses.
-func (r *Record) saidUnfit() bool {
-	if r.Reset.Negative() || r.Mail.Negative() || unfit(r.Chunk) || r.Lost != nil && unfit(r.Lost.Reply) ||
-		slices.ContainsFunc(r.Rcpt, unfit) {
-		return true
-	}
-	// What follows a refused recipient is no more than its consequence.
-	return r.Deliverable() && (r.Data.Negative() || unfit(r.Final))
-}
-
-// unfit reports whether a reply says that the session is over, or that it is in
-// a state that does not take mail: bad sequence, authentication required.
-func unfit(r link.Reply) bool { return r.Closing() || r.Code == 503 || r.Code == 530 }
-
-// aboutConnection reports whether a refusal has an enhanced code x.4.z, which is
-// about the connection and not about the message (RFC 3463, 3.5).
-func aboutConnection(r link.Reply) bool { return r.Negative() && subject(r) == "4" }
-
-// Ends reports whether the session cannot be used again although its link is
-// not broken. A chunk that was refused, or that met a refused envelope, ends it:
-// servers exist that read such a chunk as commands.
-func (r *Record) Ends() bool {
-	return r.Chunk.Code != 0 || r.Mode.Chunking && r.Committed && !r.Sent()
 }

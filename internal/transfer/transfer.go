@@ -77,6 +77,12 @@ func resized(list []link.Reply, n int) []link.Reply {
 	return list
 }
 
+// Unfinished reports whether the server waits for more of the message: no command may
+// follow on the link.
+func (t *Transfer) Unfinished() bool {
+	return t.Final.Code == 0 && t.Lone.Code == 0 && (t.body != nil || t.Data.Code/100 == 3)
+}
+
 // OnWritten sets what is called when the last octet was handed to the
 // connection.
 func (t *Transfer) OnWritten(f func(octets int64)) { t.written = f }
@@ -194,9 +200,16 @@ func (t *Transfer) commitWith(p []byte) {
 // It cannot undo the verdict but show that it was not one.
 func (t *Transfer) afterFinal() {
 	if t.Together {
-		t.link.WaitingCheaply()
+		t.link.TakeIn()
 	}
-	t.Surplus = t.link.Surplus(link.Final)
+	t.Surplus, t.Noise = t.link.Surplus(link.Final)
+	if t.Final.Code == 0 {
+		t.lose(t.link.Failure()) // the last reply was heard, and makes no sense there
+		t.forgetShifted(command{step: link.Mail}, command{step: over})
+	}
+	if t.Together && t.Final.Code == 0 && !t.gone() {
+		t.forget(0, len(t.Rcpt)) // one too many may be among those that came
+	}
 	if t.Shifted = t.shifted(); t.Shifted {
 		t.forget(0, len(t.Rcpt))
 	}

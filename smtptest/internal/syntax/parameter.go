@@ -28,7 +28,7 @@ type parameter struct {
 // mailParameters are those of MAIL.
 var mailParameters = map[string]parameter{
 	"SIZE":       {[]string{"SIZE"}, validSize},
-	"BODY":       {[]string{"8BITMIME", "BINARYMIME"}, oneOf("7BIT", "8BITMIME", "BINARYMIME")},
+	"BODY":       {[]string{"8BITMIME", "BINARYMIME", "SMTPUTF8"}, oneOf("7BIT", "8BITMIME", "BINARYMIME")},
 	"SMTPUTF8":   {[]string{"SMTPUTF8"}, nil},
 	"RET":        {[]string{"DSN"}, oneOf("FULL", "HDRS")},
 	"ENVID":      {[]string{"DSN"}, func(v string) bool { return len(v) <= maxENVID && validXtext(v) }},

@@ -130,6 +130,42 @@ func TestLineCheck(t *testing.T) {
 }
 
 // FuzzEnvelope: what Envelope accepts is made of what it returns.
+// TestEightBit gives each message whole and octet by octet.
+func TestEightBit(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	for message, want := range map[string]struct{ header, any bool }{
+		"":                                 {},
+		"A: b\r\n\r\nc\r\n":                {},
+		"A: ä\r\n\r\nc\r\n":                {true, true},
+		"A: b\r\n ä\r\n\r\nc\r\n":          {true, true},
+		"A: b\r\n\tä\r\nC: d\r\n":          {true, true},
+		"A: b\r\nC : ä\r\n":                {true, true},
+		"A:\r\nB: " + long + "\xff\r\n":    {true, true},
+		"A: b\r\n\r\nä: c\r\n":             {false, true},
+		"A: b\r\n\r\n" + long + "ä\r\n":    {false, true},
+		"A: b\r\n\r\n" + long + "\r\n":     {},
+		"\r\nA: ä\r\n":                     {false, true},
+		"Grüße\r\n":                        {false, true},
+		"no field\r\nA: ä\r\n":             {false, true},
+		" no continuation: ä\r\n":          {false, true},
+		"A: b\r\nä: no name\r\n":           {false, true},
+		"A: b\r\n: ä\r\n":                  {false, true},
+		"A: b\r\n\r\n" + long[:8] + "\x80": {false, true},
+		"A: b\r\n\r\n\x80" + long[:8]:      {false, true},
+	} {
+		var whole, single EightBit
+		whole.Add([]byte(message))
+		for i := range len(message) {
+			single.Add([]byte{message[i]})
+		}
+		for name, e := range map[string]EightBit{"whole": whole, "octet by octet": single} {
+			if e.Header() != want.header || e.Any() != want.any {
+				t.Errorf("%q, %s: header %v, any %v", message, name, e.Header(), e.Any())
+			}
+		}
+	}
+}
+
 func FuzzEnvelope(f *testing.F) {
 	f.Add(`FROM:<@x:"a>b"@c> SIZE=3 BODY=8BITMIME`)
 	f.Fuzz(func(t *testing.T, arg string) {

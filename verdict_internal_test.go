@@ -34,8 +34,8 @@ func TestRecipientStatus(t *testing.T) {
 	} {
 		for i, final := range []int{250, 554, 0} {
 			env := Envelope{From: "a@test.example", To: To("b@test.example", "c@test.example"), Partial: true}
-			p, err := makePlan(&env, "", newMemory().(*memory))
-			if err != nil {
+			var p plan
+			if err := p.write(&env, "", newMemory().(*memory)); err != nil {
 				t.Fatal(err)
 			}
 			a := &attempt{plan: &p}

@@ -82,22 +82,23 @@ func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
 func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err error) {
 	done := false
 	defer func() {
-		if !done {
-			if l.s != nil {
-				p.remove(l.s)
-			}
+		switch {
+		case done:
+		case s != nil:
+			p.drop(s)
+		default:
 			p.free()
 		}
 	}()
-	if l.s = s; s != nil && !fresh && p.alive(ctx, s) {
+	if s != nil && !fresh && p.alive(ctx, s) {
 		s.announce(true)
-		l.reused, l.looked, done = true, true, true
+		done = true
 		p.noteReuse()
-		return l, nil
+		return loan{s: s, reused: true, looked: true}, nil
 	}
 	if s != nil {
 		p.dismiss(s)
-		l.s = nil
+		s = nil
 	}
 	l.s, err = p.dialMember(ctx)
 	done = true
@@ -129,12 +130,17 @@ func (p *pool) alive(ctx context.Context, s *Session) bool {
 	if !s.Usable() || p.worn(s) || rested >= p.cfg.Pool.IdleTimeout {
 		return false
 	}
-	s.link.Begin(ctx)
-	why := s.link.Look(link.Noop)
-	if s.link.End(); why != nil || !s.Usable() {
+	if p.look(ctx, s); !s.Usable() {
 		return false
 	}
 	return rested < probeAfter || p.probe(ctx, s) == nil
+}
+
+// look breaks a session on which the server spoke unasked, or which it ended.
+func (p *pool) look(ctx context.Context, s *Session) {
+	s.link.Begin(ctx)
+	defer s.link.End() // also when a hook panics
+	s.link.Look(link.Noop)
 }
 
 // probe asks the server whether a session lives, within half of the time that ctx
@@ -238,6 +244,13 @@ func (p *pool) dismiss(s *Session) {
 	s.Close()
 }
 
+// drop closes a session that code of the caller's left by a panic, without a word to
+// the server, and frees its slot.
+func (p *pool) drop(s *Session) {
+	defer p.gone(s)
+	s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
+}
+
 // gone frees the slot of a session that was closed.
 func (p *pool) gone(s *Session) {
 	p.remove(s)
@@ -258,24 +271,28 @@ func (p *pool) ping(ctx context.Context) error {
 	}
 	defer p.leave()
 	l, err := p.take(ctx, false)
-	if err != nil {
-		return err
-	}
-	if l.reused && p.probe(ctx, l.s) != nil {
-		l.s.unfit = true
-		p.give(l.s)
-		if l, err = p.take(ctx, true); err != nil {
-			return err
+	if err == nil && !p.giveAnswering(ctx, l) {
+		if l, err = p.take(ctx, true); err == nil {
+			p.give(l.s)
 		}
 	}
-	p.give(l.s)
-	return nil
+	return err
+}
+
+// giveAnswering takes a session back, and reports whether the server answers over it.
+func (p *pool) giveAnswering(ctx context.Context, l loan) (answers bool) {
+	defer func() { // also when a hook panics
+		l.s.unfit = l.s.unfit || !answers
+		p.give(l.s)
+	}()
+	return !l.reused || p.probe(ctx, l.s) == nil
 }
 
 // logPanic catches a panic of the caller's code on a goroutine of the pool's own,
 // where nobody else could.
 func (p *pool) logPanic() {
 	if r := recover(); r != nil {
+		defer func() { recover() }() // the Logger may be what panics
 		logger := p.cfg.Logger
 		if logger == nil {
 			logger = slog.Default()

@@ -135,6 +135,7 @@ func (t *Transaction) release() {
 		return
 	}
 	t.s, s.open = nil, nil
+	s.used = true
 	if t.attempt.Sent() {
 		s.messages++
 	}

@@ -30,6 +30,7 @@ type Session struct {
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
 	open          *Transaction
 	unfit         bool      // the server said what speaks against the session: it is not lent again
+	used          bool      // it had a transaction
 	messages      int       // sent so far
 	began         time.Time // of the message that runs, for the trace
 	born          time.Time

@@ -24,6 +24,7 @@ type pool struct {
 	slots   int                   // taken
 	waiters list.List             // of chan turn: first come, first served
 	bound   bound
+	goneAt  time.Time // when a session was closed last
 	reaper  *time.Timer
 	sends   int           // calls that began and did not end
 	closed  bool          // no call may begin
@@ -97,7 +98,7 @@ func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err er
 		return loan{s: s, reused: true, looked: true}, nil
 	}
 	if s != nil {
-		p.dismiss(s)
+		p.dismiss(ctx, s)
 		s = nil
 	}
 	l.s, err = p.dialMember(ctx)
@@ -218,10 +219,11 @@ func (p *pool) retire(s *Session) {
 	p.mu.Lock()
 	p.leaving[s] = struct{}{}
 	p.count.Retired++
-	if p.waiters.Len() > 0 {
+	hurry := p.waiters.Len() > 0 && p.hurries()
+	p.mu.Unlock()
+	if hurry {
 		s.link.Hurry()
 	}
-	p.mu.Unlock()
 	if !s.Usable() { // does not wait
 		defer p.gone(s)
 		s.Close()
@@ -234,14 +236,26 @@ func (p *pool) retire(s *Session) {
 	}()
 }
 
-// dismiss closes a session at once, and keeps its slot.
-func (p *pool) dismiss(s *Session) {
+// dismiss closes a session, and keeps its slot.
+func (p *pool) dismiss(ctx context.Context, s *Session) {
 	p.mu.Lock()
 	p.count.Retired++
+	hurry := p.hurries()
 	p.mu.Unlock()
 	defer p.remove(s)
-	s.link.Hurry()
+	if hurry {
+		s.link.Hurry()
+	}
+	s.link.Begin(ctx)
+	defer s.link.End()
 	s.Close()
+}
+
+// hurries reports whether a send that wants the slot of a session does not wait for
+// the reply to its QUIT. A server that counts sessions must have heard of the end
+// before it allows another one. The pool is locked.
+func (p *pool) hurries() bool {
+	return p.bound.limit(p.cfg.Pool.MaxSessions, time.Now()) >= p.cfg.Pool.MaxSessions
 }
 
 // drop closes a session that code of the caller's left by a panic, without a word to
@@ -262,6 +276,7 @@ func (p *pool) remove(s *Session) {
 	defer p.mu.Unlock()
 	delete(p.members, s)
 	delete(p.leaving, s)
+	p.goneAt = time.Now()
 }
 
 // ping takes a session that the server answers over, and gives it back.

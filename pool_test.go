@@ -85,7 +85,7 @@ func TestPoolProbes(t *testing.T) {
 		{"RSET 250", 2 * time.Second, true, "C: RSET\nS: 250 ok" + poolMessage + poolQuit, true},
 		{"NOOP 221", 2 * time.Second, false, "C: NOOP\nS: 221 bye\nclose", false},
 		{"NOOP 421", 2 * time.Second, false, "C: NOOP\nS: 421 bye\nclose", false},
-		{"NOOP 500", 2 * time.Second, false, "C: NOOP\nS: 500 what\nC: QUIT\nS: 221 bye\neof", false},
+		{"NOOP 500", 2 * time.Second, false, "C: NOOP\nS: 500 what\nC: QUIT\nS! 221 bye\neof", false},
 		{"NOOP 251", 2 * time.Second, false, "C: NOOP\nS: 251 well\neof", false},
 		{"NOOP closed", 2 * time.Second, false, "C: NOOP\nclose", false},
 		{"NOOP silence", 2 * time.Second, false, "C: NOOP\nstall", false},

@@ -105,9 +105,9 @@ func TestNoEarlyDataOnADirtySession(t *testing.T) {
 		code          int // 0: the message is sent
 	}{
 		{"RSET taken", replyOK + replyOK + replyOK + memoBDAT + "S: 250 taken\nC: QUIT\nS: 221 bye\neof", 0},
-		{"RSET refused", "S: 502 what\n" + replyOK + replyOK + "eof", 502},
-		{"RSET deferred", "S: 451 what\n" + replyOK + replyOK + "eof", 451},
-		{"421 to RSET", "S: 421 bye\n" + replyOK + replyOK + "eof", 421},
+		{"RSET refused", "S: 502 what\nS! 250 ok\nS! 250 ok\neof", 502},
+		{"RSET deferred", "S: 451 what\nS! 250 ok\nS! 250 ok\neof", 451},
+		{"421 to RSET", "S: 421 bye\nS! 250 ok\nS! 250 ok\neof", 421},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			// BDAT before RSET was answered is not what the script wants.

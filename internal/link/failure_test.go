@@ -52,7 +52,7 @@ func TestWhy(t *testing.T) {
 		// What the server said counts, whatever the caller did meanwhile.
 		{"cancelled, with garbage", done, syntax, Malformed, nil},
 	} {
-		l := New(newWire(), Config{Limits: limits, Clean: func(s string) string { return strings.ReplaceAll(s, "secret", "***") }})
+		l := New(newWire(), Config{Limits: limits, CleanStart: func(s string) string { return strings.ReplaceAll(s, "secret", "***") }})
 		l.ctx = tc.ctx
 		f := l.Why(Data, tc.err, time.Minute)
 		if f.Kind != tc.kind || f.Step != Data || tc.is != nil && !errors.Is(f, tc.is) {

@@ -69,9 +69,10 @@ func windowTo(octets int) (e envelope) {
 
 // A flight has at most 4096 octets of commands that are not answered.
 func TestWindow(t *testing.T) {
+	const octets = 4096 // RFC 2920, 3.1: what the buffers of both sides hold
 	for _, chunking := range []bool{false, true} {
 		for over := range 2 {
-			t.Run(fmt.Sprintf("%d octets, chunking %v", window+over, chunking), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d octets, chunking %v", octets+over, chunking), func(t *testing.T) {
 				e := windowTo(window + over)
 				m := Mode{Pipelining: true, Chunking: chunking, ChunkSize: 100}
 				first, rest := e, envelope(nil)

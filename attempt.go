@@ -21,6 +21,7 @@ type attempt struct {
 	refused   error // why nothing could be sent
 	noSession bool  // there was no session to send it over
 	reused    bool  // the session was used before
+	elsewhere bool  // that session was the trouble, and no message meets it again
 	cause     error // why this side gave up in the middle
 }
 

@@ -55,7 +55,8 @@ type SendError struct {
 	// It is nil when Reply alone is the cause.
 	Err error
 
-	partial bool
+	partial   bool
+	elsewhere bool // a session used before was the trouble: another one may take it
 }
 
 func (e *SendError) Error() string { return prefix + e.detail() }
@@ -83,11 +84,14 @@ func (e *SendError) Unwrap() error { return e.Err }
 // without the risk of a duplicate. With Envelope.Partial it is true when that may
 // help at least one recipient. It is false for Unknown: only you can decide then.
 func (e *SendError) Temporary() bool {
-	if e.Outcome == Unknown {
+	switch {
+	case e.Outcome == Unknown:
 		return false
+	case e.elsewhere:
+		return true
 	}
 	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && e.Stage != StageReset {
-		return e.Reply.Temporary()
+		return mayPass(e.Reply)
 	}
 	var sender *SenderError
 	if errors.As(e.Err, &sender) && !sender.Temporary() {
@@ -169,11 +173,15 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // network, but not after a 5yz or when the server lacks an extension.
 func (e *ConnectError) Temporary() bool {
 	if e.Reply != nil {
-		return e.Reply.Temporary()
+		return e.Reply.Temporary() || e.Stage == StageHello && mayPass(e.Reply)
 	}
 	_, all := temporary(e.Err)
 	return all
 }
+
+// mayPass reports whether what a reply stopped may work later: after a 4yz, and
+// after a 221 that no QUIT asked for, which means what 421 means.
+func mayPass(r *Reply) bool { return r.Temporary() || r.Code == 221 }
 
 // TLSError says that the TLS handshake failed or that the certificate of the server
 // is not trusted. Nothing was sent in clear text after that. It wraps the errors of
@@ -229,7 +237,7 @@ func (e *AuthError) Unwrap() error { return e.Err }
 // failure of the network, but not after a refusal of the credentials.
 func (e *AuthError) Temporary() bool {
 	if e.Reply != nil {
-		return e.Reply.Temporary()
+		return mayPass(e.Reply)
 	}
 	_, all := temporary(e.Err)
 	// An Auth that asks another server for a token has errors of other types.

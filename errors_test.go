@@ -208,7 +208,8 @@ func TestReplyTemporary(t *testing.T) {
 			t.Errorf("AddressError %d: %v", code, e.Temporary())
 		}
 		for stage := submission.StageData; stage <= submission.StageFinal; stage++ {
-			if e := (&submission.SendError{Stage: stage, Reply: &r}); e.Temporary() != (code/100 == 4) {
+			// A 221 that no QUIT asked for means what 421 means.
+			if e := (&submission.SendError{Stage: stage, Reply: &r}); e.Temporary() != (code/100 == 4 || code == 221) {
 				t.Errorf("SendError at %v, %d: %v", stage, code, e.Temporary())
 			}
 		}

@@ -68,6 +68,11 @@ func (e Extensions) index(keyword string) int {
 	return -1
 }
 
+// exceeds reports whether e offers what other does not.
+func (e Extensions) exceeds(other Extensions) bool {
+	return slices.ContainsFunc(e.list, func(x extension) bool { return !slices.Contains(other.list, x) })
+}
+
 // Has reports whether the server offers the extension. Case does not matter.
 func (e Extensions) Has(keyword string) bool { return e.index(keyword) >= 0 }
 

@@ -64,7 +64,7 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (read
 		if err := s.authenticate(ctx, cfg.auth.Reveal()); err != nil {
 			return nil, err
 		}
-		s.helloOutdated = true
+		s.helloOutdated = !cfg.helloSaysAll.Load()
 	}
 	return s, nil
 }
@@ -143,15 +143,24 @@ func (s *Session) learn(r smtpwire.Reply) {
 	s.ext = parseExtensions(strings.Split(s.link.Keep(r).Text, "\n"), s.cfg.Disable)
 }
 
-// relearn asks again what the server offers. A refusal changes nothing.
+// relearn asks again what the server offers. A refusal changes nothing. A server that
+// offers no more than before has perhaps forgotten the login: the session is not lent
+// again, and no other one asks.
 func (s *Session) relearn() *link.Failure {
 	s.helloOutdated = false
+	before := s.ext
 	r, why := s.link.Exchange(link.Hello, "EHLO "+s.helloName())
 	if why != nil {
 		return why
 	}
 	if r.Code == codeOK {
 		s.learn(r)
+	}
+	if !s.ext.exceeds(before) {
+		s.unfit = true
+		if s.link.Usable() {
+			s.cfg.helloSaysAll.Store(true)
+		}
 	}
 	return s.link.Settled(link.Hello)
 }

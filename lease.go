@@ -61,6 +61,11 @@ func (t *Transaction) try(to txState) {
 		if t.admit(); t.over() {
 			return
 		}
+		if l.s.unfit { // it was asked in vain what it offers
+			t.release()
+			t.try(to)
+			return
+		}
 	}
 	mode := t.attempt.mode(t.cfg, &t.spool, t.restASCII)
 	if t.attempt.refused != nil {
@@ -135,6 +140,7 @@ func (t *Transaction) release() {
 		return
 	}
 	t.s, s.open = nil, nil
+	s.used = true
 	if t.attempt.Sent() {
 		s.messages++
 	}

@@ -54,6 +54,9 @@ func lostError(f *link.Failure) error {
 		}
 		return &ProtocolError{Stage: stage, Text: escaped(f.Err.Error())}
 	case link.Unasked:
+		if makeReply(f.Reply).Temporary() { // the time of an idle session is over, for instance
+			return &linkError{stage: stage, text: unaskedText(f)}
+		}
 		return &ProtocolError{Stage: stage, Text: unaskedText(f)}
 	case link.OutOfStep:
 		return &ProtocolError{Stage: stage, Text: "unexpected " + makeReply(f.Reply).String()}

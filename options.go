@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
@@ -165,6 +166,7 @@ type config struct {
 	callersDialer bool // the raw connection comes from Options.Dialer
 	callersConn   bool // the connection was handed to NewSession
 	memory        sync.Pool
+	helloSaysAll  atomic.Bool // a second EHLO, after AUTH, brought nothing
 }
 
 // addr returns the address of the server, for the dialer and for errors.

@@ -24,6 +24,7 @@ type pool struct {
 	slots   int                   // taken
 	waiters list.List             // of chan turn: first come, first served
 	bound   bound
+	goneAt  time.Time // when a session was closed last
 	reaper  *time.Timer
 	sends   int           // calls that began and did not end
 	closed  bool          // no call may begin
@@ -82,22 +83,23 @@ func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
 func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err error) {
 	done := false
 	defer func() {
-		if !done {
-			if l.s != nil {
-				p.remove(l.s)
-			}
+		switch {
+		case done:
+		case s != nil:
+			p.drop(s)
+		default:
 			p.free()
 		}
 	}()
-	if l.s = s; s != nil && !fresh && p.alive(ctx, s) {
+	if s != nil && !fresh && p.alive(ctx, s) {
 		s.announce(true)
-		l.reused, l.looked, done = true, true, true
+		done = true
 		p.noteReuse()
-		return l, nil
+		return loan{s: s, reused: true, looked: true}, nil
 	}
 	if s != nil {
-		p.dismiss(s)
-		l.s = nil
+		p.dismiss(ctx, s)
+		s = nil
 	}
 	l.s, err = p.dialMember(ctx)
 	done = true
@@ -129,12 +131,17 @@ func (p *pool) alive(ctx context.Context, s *Session) bool {
 	if !s.Usable() || p.worn(s) || rested >= p.cfg.Pool.IdleTimeout {
 		return false
 	}
-	s.link.Begin(ctx)
-	why := s.link.Look(link.Noop)
-	if s.link.End(); why != nil || !s.Usable() {
+	if p.look(ctx, s); !s.Usable() {
 		return false
 	}
 	return rested < probeAfter || p.probe(ctx, s) == nil
+}
+
+// look breaks a session on which the server spoke unasked, or which it ended.
+func (p *pool) look(ctx context.Context, s *Session) {
+	s.link.Begin(ctx)
+	defer s.link.End() // also when a hook panics
+	s.link.Look(link.Noop)
 }
 
 // probe asks the server whether a session lives, within half of the time that ctx
@@ -212,10 +219,11 @@ func (p *pool) retire(s *Session) {
 	p.mu.Lock()
 	p.leaving[s] = struct{}{}
 	p.count.Retired++
-	if p.waiters.Len() > 0 {
+	hurry := p.waiters.Len() > 0 && p.hurries()
+	p.mu.Unlock()
+	if hurry {
 		s.link.Hurry()
 	}
-	p.mu.Unlock()
 	if !s.Usable() { // does not wait
 		defer p.gone(s)
 		s.Close()
@@ -228,14 +236,33 @@ func (p *pool) retire(s *Session) {
 	}()
 }
 
-// dismiss closes a session at once, and keeps its slot.
-func (p *pool) dismiss(s *Session) {
+// dismiss closes a session, and keeps its slot.
+func (p *pool) dismiss(ctx context.Context, s *Session) {
 	p.mu.Lock()
 	p.count.Retired++
+	hurry := p.hurries()
 	p.mu.Unlock()
 	defer p.remove(s)
-	s.link.Hurry()
+	if hurry {
+		s.link.Hurry()
+	}
+	s.link.Begin(ctx)
+	defer s.link.End()
 	s.Close()
+}
+
+// hurries reports whether a send that wants the slot of a session does not wait for
+// the reply to its QUIT. A server that counts sessions must have heard of the end
+// before it allows another one. The pool is locked.
+func (p *pool) hurries() bool {
+	return p.bound.limit(p.cfg.Pool.MaxSessions, time.Now()) >= p.cfg.Pool.MaxSessions
+}
+
+// drop closes a session that code of the caller's left by a panic, without a word to
+// the server, and frees its slot.
+func (p *pool) drop(s *Session) {
+	defer p.gone(s)
+	s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
 }
 
 // gone frees the slot of a session that was closed.
@@ -249,6 +276,7 @@ func (p *pool) remove(s *Session) {
 	defer p.mu.Unlock()
 	delete(p.members, s)
 	delete(p.leaving, s)
+	p.goneAt = time.Now()
 }
 
 // ping takes a session that the server answers over, and gives it back.
@@ -258,24 +286,28 @@ func (p *pool) ping(ctx context.Context) error {
 	}
 	defer p.leave()
 	l, err := p.take(ctx, false)
-	if err != nil {
-		return err
-	}
-	if l.reused && p.probe(ctx, l.s) != nil {
-		l.s.unfit = true
-		p.give(l.s)
-		if l, err = p.take(ctx, true); err != nil {
-			return err
+	if err == nil && !p.giveAnswering(ctx, l) {
+		if l, err = p.take(ctx, true); err == nil {
+			p.give(l.s)
 		}
 	}
-	p.give(l.s)
-	return nil
+	return err
+}
+
+// giveAnswering takes a session back, and reports whether the server answers over it.
+func (p *pool) giveAnswering(ctx context.Context, l loan) (answers bool) {
+	defer func() { // also when a hook panics
+		l.s.unfit = l.s.unfit || !answers
+		p.give(l.s)
+	}()
+	return !l.reused || p.probe(ctx, l.s) == nil
 }
 
 // logPanic catches a panic of the caller's code on a goroutine of the pool's own,
 // where nobody else could.
 func (p *pool) logPanic() {
 	if r := recover(); r != nil {
+		defer func() { recover() }() // the Logger may be what panics
 		logger := p.cfg.Logger
 		if logger == nil {
 			logger = slog.Default()

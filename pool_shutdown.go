@@ -3,6 +3,8 @@ package submission
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/fe022423/submission/internal/link"
 )
@@ -97,15 +99,17 @@ func (p *pool) checkDrained() {
 // kill cuts off what still runs: waiters, dials and sessions.
 func (p *pool) kill(why error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.killed != nil {
+		p.mu.Unlock()
 		return
 	}
 	p.killed = why
 	for p.wake(turn{err: why}) {
 	}
 	p.endLife(why)
-	for s := range p.members {
+	members := slices.Collect(maps.Keys(p.members))
+	p.mu.Unlock()
+	for _, s := range members { // closing a connection is code of the caller's, perhaps
 		s.link.Kill(why)
 	}
 }

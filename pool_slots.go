@@ -10,31 +10,34 @@ import (
 )
 
 // slot waits for a slot and returns it with the session that is in it, if any. With
-// front the call goes first: it had its turn before.
-func (p *pool) slot(ctx context.Context, front bool) (*Session, error) {
+// fresh that is one to take the place of: the call goes first, since it had its turn
+// before.
+func (p *pool) slot(ctx context.Context, fresh bool) (*Session, error) {
 	if ctx.Err() != nil {
 		return nil, givenUp(StageWait, ctx)
 	}
 	p.mu.Lock()
-	if p.killed != nil {
+	room := p.slots < p.bound.limit(p.cfg.Pool.MaxSessions, time.Now())
+	n := len(p.idle)
+	switch {
+	case p.killed != nil:
 		p.mu.Unlock()
 		return nil, p.killed
-	}
-	if n := len(p.idle); n > 0 {
+	case n > 0 && !(fresh && room):
 		s := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
 		return s, nil
-	}
-	if p.slots < p.bound.limit(p.cfg.Pool.MaxSessions, time.Now()) {
+	case room:
 		p.slots++
 		p.mu.Unlock()
 		return nil, nil
 	}
-	return p.wait(ctx, front)
+	return p.wait(ctx, fresh)
 }
 
-// wait waits for a turn. The pool is locked, and is not any more when wait returns.
+// wait waits for a turn, the first one with front. The pool is locked, and is not any
+// more when wait returns.
 func (p *pool) wait(ctx context.Context, front bool) (*Session, error) {
 	ch := make(chan turn, 1)
 	push := p.waiters.PushBack
@@ -42,9 +45,12 @@ func (p *pool) wait(ctx context.Context, front bool) (*Session, error) {
 		push = p.waiters.PushFront
 	}
 	place := push(ch)
-	p.hurryOne()
 	p.count.WaitCount++
+	leaving := p.oneToHurry()
 	p.mu.Unlock()
+	if leaving != nil {
+		leaving.link.Hurry()
+	}
 	began := time.Now()
 	defer func() {
 		p.mu.Lock()
@@ -83,12 +89,15 @@ func (p *pool) gaveUp(ctx context.Context) error {
 	return &linkError{stage: StageWait, text: text, err: link.CauseOf(ctx)}
 }
 
-// hurryOne ends the goodbye of a session that has a slot somebody waits for.
-func (p *pool) hurryOne() {
-	for s := range p.leaving {
-		s.link.Hurry()
-		return
+// oneToHurry returns a session whose slot somebody waits for, so that its goodbye may
+// end; nil for none. The pool is locked.
+func (p *pool) oneToHurry() *Session {
+	if p.hurries() {
+		for s := range p.leaving {
+			return s
+		}
 	}
+	return nil
 }
 
 // free gives a slot without a session back.
@@ -113,17 +122,27 @@ func (p *pool) wake(t turn) bool {
 }
 
 // waitForOther waits for a session that lives, after a dial was refused because the
-// server allows no more of them. It gives the slot back that the dial was for. waits
-// is false when no other session lives: then err is the error of the dial, and the
-// slot is still the caller's.
+// server allows no more of them, and gives the slot back that the dial was for. One
+// that says goodbye lives until its connection is closed, and for a moment longer: the
+// server may not have noticed yet. waits is false when there is no such session: then
+// err is the error of the dial, and the slot is still the caller's.
 func (p *pool) waitForOther(ctx context.Context, refused error) (s *Session, waits bool, err error) {
 	p.mu.Lock()
-	others := p.slots - 1 - len(p.leaving)
+	others := p.slots - 1
+	justGone := time.Since(p.goneAt) < noticeTime
 	if others < 1 {
 		p.mu.Unlock()
+		if justGone && pause(ctx, p.life) {
+			return nil, true, nil
+		}
 		return nil, false, refused
 	}
-	p.bound.refused(others, time.Now())
+	switch now := time.Now(); {
+	case !justGone:
+		p.bound.refused(others, now)
+	case p.bound.n == 0: // the server counts one more, perhaps several
+		p.bound.refused(others+1, now)
+	}
 	p.slots--
 	if n := len(p.idle); n > 0 {
 		s = p.idle[n-1]
@@ -133,6 +152,26 @@ func (p *pool) waitForOther(ctx context.Context, refused error) (s *Session, wai
 	}
 	s, err = p.wait(ctx, true)
 	return s, true, err
+}
+
+const (
+	// noticeTime is how long a server may take to notice that a session has ended.
+	noticeTime = time.Second
+	// pauseTime is the time between two dials meanwhile.
+	pauseTime = 100 * time.Millisecond
+)
+
+// pause waits for pauseTime. It returns false when either context is done first.
+func pause(ctx, life context.Context) bool {
+	timer := time.NewTimer(pauseTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-life.Done():
+	}
+	return false
 }
 
 // isLimit reports whether an error of a dial may mean that the server allows no
@@ -155,7 +194,7 @@ func isLimit(err error) bool {
 		return false
 	}
 	if reply != nil {
-		return reply.Temporary()
+		return mayPass(reply)
 	}
 	var lost *linkError
 	return errors.As(err, &lost) && lost.ended

@@ -33,6 +33,7 @@ type Session struct {
 	open          *Transaction
 	dialing       *dialing  // the Dial that it is opened for, nil when it is open
 	unfit         bool      // the server said what speaks against the session: it is not lent again
+	used          bool      // it had a transaction
 	messages      int       // sent so far
 	began         time.Time // of the message that runs, for the trace
 	born          time.Time

@@ -212,6 +212,7 @@ func (t *Transaction) refuse(err error) {
 // where it came from, broken or not.
 func (t *Transaction) finish() {
 	t.state = txOver
+	t.attempt.elsewhere = t.blamesSession()
 	var failed *SendError
 	if t.result, failed = judge(&t.plan, &t.attempt); failed != nil {
 		t.err = failed

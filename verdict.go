@@ -84,7 +84,7 @@ func (v *verdict) unknown() *SendError {
 // What stopped it first is what the caller sees, whatever came after it.
 func (v *verdict) notSent() *SendError {
 	a := v.attempt
-	e := SendError{Err: join(v.refusals()...)}
+	e := SendError{Err: join(v.refusals()...), elsewhere: a.elsewhere}
 	if a.Lost != nil {
 		e.Err = join(append(v.refusals(), lostError(a.Lost))...)
 	}

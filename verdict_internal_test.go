@@ -17,6 +17,47 @@ import (
 	"github.com/fe022423/submission/internal/transfer"
 )
 
+// What became of a recipient, by the reply to its RCPT, where the message was sent to
+// another one, was not sent, or may have been sent.
+func TestRecipientStatus(t *testing.T) {
+	for code, want := range map[int][3]RecipientStatus{
+		250: {RecipientSent, RecipientUnsent, RecipientUncertain},
+		251: {RecipientSent, RecipientUnsent, RecipientUncertain},
+		0:   {RecipientUnsent, RecipientUnsent, RecipientUncertain},
+		421: {RecipientUnsent, RecipientUnsent, RecipientUnsent}, // says nothing about the address
+		221: {RecipientUnsent, RecipientUnsent, RecipientUnsent},
+		450: {RecipientUnsent, RecipientUnsent, RecipientUnsent},
+		452: {RecipientUnsent, RecipientUnsent, RecipientUnsent},
+		552: {RecipientUnsent, RecipientUnsent, RecipientUnsent}, // RFC 5321, 4.5.3.1.10
+		550: {RecipientInvalid, RecipientInvalid, RecipientInvalid},
+		503: {RecipientInvalid, RecipientInvalid, RecipientInvalid},
+	} {
+		for i, final := range []int{250, 554, 0} {
+			env := Envelope{From: "a@test.example", To: To("b@test.example", "c@test.example"), Partial: true}
+			var p plan
+			if err := p.write(&env, "", newMemory().(*memory)); err != nil {
+				t.Fatal(err)
+			}
+			a := &attempt{plan: &p}
+			a.Mail.Code, a.Final.Code, a.Committed = 250, final, true
+			a.Rcpt = []link.Reply{{Code: 250}, {Code: code}}
+			if final == 0 {
+				a.Lost = &link.Failure{Kind: link.Ended, Step: link.Final, Err: io.EOF}
+			}
+			res, failed := judge(&p, a)
+			list := []RecipientResult(nil)
+			if res != nil {
+				list = res.Recipients
+			} else {
+				list = failed.Recipients
+			}
+			if list[1].Status != want[i] || list[1].Reply.Code != code {
+				t.Errorf("%d to RCPT, %d to the message: %v with reply %d, want %v", code, final, list[1].Status, list[1].Reply.Code, want[i])
+			}
+		}
+	}
+}
+
 // dice gives out the octets of a fuzz input, and zeros after them.
 type dice []byte
 

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
@@ -20,8 +22,10 @@ type job struct {
 	addr     string
 	options  submission.Options
 	envelope submission.Envelope
+	timeout  time.Duration
+	file     string
+	header   bool // sender and recipients are in the header section
 	message  io.Reader
-	file     *os.File
 	fake     *smtptest.Server // nil with a real server
 }
 
@@ -33,44 +37,111 @@ var tlsModes = map[string]submission.TLSMode{
 	"none":          submission.TLSNone,
 }
 
-// parseFlags makes the job; without arguments it is the demonstration.
+// settings are the flags that need more than to be stored.
+type settings struct {
+	mode, user, mechanisms, from, to, dsn, socks, httpProxy, roots string
+	partial, quiet                                                 bool
+	given                                                          map[string]bool
+}
+
+// define defines the flags.
+func (j *job) define(f *flag.FlagSet) *settings {
+	s := &settings{given: map[string]bool{}}
+	f.StringVar(&j.addr, "addr", "", "`host[:port]` of the server; without any flag a fake server is started")
+	f.StringVar(&s.mode, "tls", "auto", "auto, implicit, starttls, opportunistic or none")
+	f.StringVar(&s.user, "user", "", "user `name`; the password is in SUBMISSION_PASSWORD")
+	f.StringVar(&s.mechanisms, "mechanisms", "", "SASL mechanisms that may be used, the best first, separated by commas")
+	f.StringVar(&s.from, "from", "", "envelope sender, <> for none")
+	f.StringVar(&s.to, "to", "", "recipients, separated by commas")
+	f.BoolVar(&j.header, "t", false, "send to all of To, Cc and Bcc in the message, and leave Bcc out; without -from, send from Sender or From")
+	f.BoolVar(&s.partial, "partial", false, "deliver although some recipients are refused")
+	f.StringVar(&s.dsn, "dsn", "", "reports wanted: never, or any of success,failure,delay")
+	f.StringVar(&s.socks, "socks", "", "SOCKS5 proxy, `[user:password@]host:port`")
+	f.StringVar(&s.httpProxy, "http-proxy", "", "HTTP proxy, `[http[s]://][user:password@]host:port`")
+	f.StringVar(&j.options.LocalName, "name", "", "`host` name or address literal to greet the server with")
+	f.StringVar(&j.file, "file", "-", "the message, - for standard input")
+	f.StringVar(&s.roots, "ca", "", "PEM `file` of certificates to trust instead of the system's")
+	f.Func("pin", "trust the server whose public key has this SHA-256, `[sha256:]hex`, and no other; may be repeated", j.addPin)
+	f.DurationVar(&j.timeout, "timeout", 0, "give up after this `time`, such as 30s; 0 is never")
+	f.BoolVar(&s.quiet, "quiet", false, "do not print the session")
+	return s
+}
+
+// parseFlags makes the job. Without flags, or with -quiet alone, it is the
+// demonstration.
 func parseFlags(args []string) (*job, error) {
 	j := &job{}
 	f := flag.NewFlagSet("send", flag.ExitOnError)
-	f.StringVar(&j.addr, "addr", "", "`host[:port]` of the server; without it a fake server is started")
-	mode := f.String("tls", "auto", "auto, implicit, starttls, opportunistic or none")
-	user := f.String("user", "", "user `name`; the password is in SUBMISSION_PASSWORD")
-	from := f.String("from", "", "envelope sender, <> for none")
-	to := f.String("to", "", "recipients, separated by commas")
-	partial := f.Bool("partial", false, "deliver although some recipients are refused")
-	dsn := f.String("dsn", "", "reports wanted: never, or any of success,failure,delay")
-	socks := f.String("socks", "", "SOCKS5 proxy, `[user:password@]host:port`")
-	file := f.String("file", "-", "the message, - for standard input")
-	roots := f.String("ca", "", "PEM `file` of certificates to trust instead of the system's")
-	quiet := f.Bool("quiet", false, "do not print the session")
+	s := j.define(f)
 	f.Parse(args)
-	if !*quiet {
+	f.Visit(func(given *flag.Flag) { s.given[given.Name] = true })
+	if !s.quiet {
 		j.options.Trace = printSession()
 	}
-	if j.addr == "" {
-		if len(args) > 0 && !*quiet || f.NArg() > 0 {
-			return nil, errors.New("flags for a real server need -addr; see -help")
-		}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("%q is not a flag; see -help", f.Arg(0))
+	}
+	if delete(s.given, "quiet"); len(s.given) == 0 {
 		j.demonstrate()
 		return j, nil
 	}
-	var known bool
-	if j.options.TLS, known = tlsModes[*mode]; !known {
-		return nil, fmt.Errorf("-tls %q is none of auto, implicit, starttls, opportunistic, none", *mode)
+	if err := j.check(s); err != nil {
+		return nil, err
 	}
-	if *user != "" {
-		j.options.Auth = submission.Password{Username: *user, Password: os.Getenv("SUBMISSION_PASSWORD")}
+	if s.user != "" {
+		j.options.Auth = s.password()
 	}
-	j.envelope.From, j.envelope.Partial = *from, *partial
-	if *to != "" {
-		j.envelope.To = submission.To(strings.Split(*to, ",")...)
+	j.options.TLS = tlsModes[s.mode]
+	j.envelope.From, j.envelope.Partial = s.from, s.partial
+	if s.to != "" {
+		j.envelope.To = submission.To(strings.Split(s.to, ",")...)
 	}
-	return j, errors.Join(j.setDSN(*dsn), j.setSOCKS(*socks), j.setRoots(*roots), j.open(*file))
+	return j, errors.Join(j.setDSN(s.dsn), j.setProxy(s.socks, s.httpProxy), j.setRoots(s.roots))
+}
+
+// check checks what the flags say together.
+func (j *job) check(s *settings) error {
+	_, known := tlsModes[s.mode]
+	switch {
+	case j.addr == "":
+		return errors.New("there is no -addr to send to; see -help")
+	case !known:
+		return fmt.Errorf("-tls %q is none of auto, implicit, starttls, opportunistic, none", s.mode)
+	case s.given["mechanisms"] && s.user == "":
+		return errors.New("-mechanisms needs -user")
+	case j.header && s.given["to"]:
+		return errors.New("-t takes the recipients from the message, so there can be no -to")
+	case s.socks != "" && s.httpProxy != "":
+		return errors.New("-socks and -http-proxy exclude each other")
+	case j.timeout < 0:
+		return errors.New("-timeout must not be negative")
+	}
+	return nil
+}
+
+func (s *settings) password() submission.Password {
+	p := submission.Password{Username: s.user, Password: os.Getenv("SUBMISSION_PASSWORD")}
+	if s.mechanisms != "" {
+		p.Mechanisms = strings.Split(s.mechanisms, ",")
+	}
+	return p
+}
+
+// addPin adds the key of -pin.
+func (j *job) addPin(pin string) error {
+	digits := pin
+	if kind, rest, ok := strings.Cut(pin, ":"); ok && strings.EqualFold(kind, "sha256") {
+		digits = rest
+	}
+	var sum [32]byte
+	if len(digits) != hex.EncodedLen(len(sum)) {
+		return fmt.Errorf("a SHA-256 has %d hexadecimal digits", hex.EncodedLen(len(sum)))
+	}
+	if _, err := hex.Decode(sum[:], []byte(digits)); err != nil {
+		return err
+	}
+	j.options.PinnedKeys = append(j.options.PinnedKeys, sum)
+	return nil
 }
 
 func (j *job) setDSN(events string) error {
@@ -88,16 +159,29 @@ func (j *job) setDSN(events string) error {
 	return nil
 }
 
-func (j *job) setSOCKS(proxy string) error {
-	if proxy == "" {
-		return nil
+// setProxy makes the dialer. Its errors do not repeat the proxy, which may have a
+// password in it.
+func (j *job) setProxy(socks, http string) (err error) {
+	switch {
+	case socks != "":
+		u, err := url.Parse("socks5://" + socks)
+		if err != nil {
+			return errors.New("-socks is not [user:password@]host:port")
+		}
+		j.options.Dialer, err = submission.SOCKS5(u.Host, u.User, nil)
+		return err
+	case http != "":
+		if !strings.Contains(http, "://") {
+			http = "http://" + http
+		}
+		u, err := url.Parse(http)
+		if err != nil {
+			return errors.New("-http-proxy is not [http[s]://][user:password@]host:port")
+		}
+		j.options.Dialer, err = submission.HTTPConnect(u, nil)
+		return err
 	}
-	u, err := url.Parse("socks5://" + proxy)
-	if err != nil {
-		return errors.New("-socks is not [user:password@]host:port")
-	}
-	j.options.Dialer, err = submission.SOCKS5(u.Host, u.User, nil)
-	return err
+	return nil
 }
 
 func (j *job) setRoots(file string) error {
@@ -116,20 +200,7 @@ func (j *job) setRoots(file string) error {
 	return nil
 }
 
-func (j *job) open(file string) (err error) {
-	if file == "-" {
-		j.message = os.Stdin
-		return nil
-	}
-	j.file, err = os.Open(file)
-	j.message = j.file
-	return err
-}
-
 func (j *job) close() {
-	if j.file != nil {
-		j.file.Close()
-	}
 	if j.fake != nil {
 		j.fake.Close()
 	}

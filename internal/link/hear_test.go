@@ -208,12 +208,12 @@ func TestLastWordsAreOneSecond(t *testing.T) {
 			l.Owes(Owed{&told, Rcpt, i})
 		}
 		time.AfterFunc(5*time.Second, func() { w.say("421 bye\r\n") })
-		time.AfterFunc(5600*time.Millisecond, func() { w.say("250 two\r\n") })
-		time.AfterFunc(6200*time.Millisecond, func() { w.say("250 three\r\n") })
+		time.AfterFunc(5600*time.Millisecond, func() { w.say("421 two\r\n") })
+		time.AfterFunc(6200*time.Millisecond, func() { w.say("421 three\r\n") })
 		begun := time.Now()
 		l.HearToTheEnd()
 		took(t, begun, 6*time.Second)
-		told.check(t, "7 0: 421 bye", "7 1: 250 two", "7 2: missed", "7 3: missed")
+		told.check(t, "7 0: 421 bye", "7 1: 421 two", "7 2: missed", "7 3: missed")
 		wantFailure(t, l, Closing, Rcpt)
 	})
 }

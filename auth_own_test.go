@@ -1,8 +1,11 @@
 package submission_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -239,5 +242,35 @@ func TestAuthPanics(t *testing.T) {
 			}()
 			submission.NewSession(context.Background(), play(t, "whole", offersAuth("PLAIN")+"eof"), testHost, plainText(set))
 		})
+	}
+}
+
+// A server that asks for many iterations of SCRAM meets a caller who gives up: the
+// derivation of the key ends at once, and no proof is sent.
+func TestScramGivesUpWithItsCaller(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	client, server := net.Pipe()
+	proof := make(chan string, 1)
+	go func() {
+		defer server.Close()
+		in := bufio.NewReader(server)
+		io.WriteString(server, "220 hi\r\n")
+		in.ReadString('\n')
+		io.WriteString(server, "250-mail\r\n250 AUTH SCRAM-SHA-512\r\n")
+		line, _ := in.ReadString('\n')
+		first, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(line, "AUTH SCRAM-SHA-512 ")))
+		nonce := string(first)[strings.LastIndex(string(first), "r="):]
+		cancel()
+		io.WriteString(server, "334 "+b64(nonce+"x,s=c2FsdA==,i=200000")+"\r\n")
+		rest, _ := in.ReadString('\n')
+		proof <- rest
+	}()
+	s, err := submission.NewSession(ctx, client, testHost, plainText(withAuth(testPassword)))
+	if s != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", s, err)
+	}
+	if sent := <-proof; sent != "" && sent != "*\r\n" {
+		t.Errorf("sent %q", sent)
 	}
 }

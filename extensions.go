@@ -85,12 +85,20 @@ func (e Extensions) Param(keyword string) (param string, ok bool) {
 	return "", false
 }
 
+// maxMechanisms bounds the list of mechanisms. Servers offer up to twenty; thousands
+// would cost time and fill an error.
+const maxMechanisms = 100
+
 // Mechanisms returns the SASL mechanisms that the server offers for AUTH, in upper
-// case and in the server's order, each once. The caller may change the slice.
+// case and in the server's order, each once: the first 100. The caller may change the
+// slice.
 func (e Extensions) Mechanisms() []string {
 	param, _ := e.Param(extAuth)
 	var list []string
 	for m := range strings.FieldsSeq(param) {
+		if len(list) == maxMechanisms {
+			break
+		}
 		if m = strings.ToUpper(m); !slices.Contains(list, m) {
 			list = append(list, m)
 		}

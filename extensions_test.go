@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fe022423/submission"
 )
@@ -193,5 +195,33 @@ func TestManyExtensions(t *testing.T) {
 	}
 	if n, _ := s.Extensions().Size(); n != 7 {
 		t.Errorf("SIZE is %d", n)
+	}
+}
+
+// 12,000 mechanisms in an EHLO reply cost no time, and no room in an error. Those that
+// come first count.
+func TestManyMechanisms(t *testing.T) {
+	var lines strings.Builder
+	for i := range 400 {
+		lines.WriteString("S: 250-AUTH")
+		for j := range 30 {
+			lines.WriteString(" " + strconv.FormatInt(int64(i*30+j), 36))
+		}
+		lines.WriteByte('\n')
+	}
+	start := time.Now()
+	script := hello + "S: 250-mail\nS: 250-AUTH X-OWN PLAIN\n" + lines.String() + "S: 250 SIZE\n" + authPlain + "S: 504 no" + quit
+	_, err := submission.NewSession(context.Background(), play(t, "whole", script), testHost, plainText(withAuthInClear(testPassword)))
+	e := wantError[*submission.AuthError](t, err)
+	if e.Reply == nil || e.Reply.Code != 504 || len(e.Offered) != 100 || e.Offered[0] != "X-OWN" || e.Offered[1] != "PLAIN" {
+		t.Errorf("%d offered: %v", len(e.Offered), err)
+	}
+	script = hello + "S: 250-mail\n" + lines.String() + "S: 250 AUTH PLAIN" + quit
+	_, err = submission.NewSession(context.Background(), play(t, "whole", script), testHost, plainText(withAuthInClear(testPassword)))
+	if wantError[*submission.AuthError](t, err); len(err.Error()) > 2000 {
+		t.Errorf("an error of %d octets", len(err.Error()))
+	}
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("took %v", took)
 	}
 }

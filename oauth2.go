@@ -19,8 +19,9 @@ type OAuth2 struct {
 	Username string
 	// Token returns an access token. It is called once for each session with renew
 	// false, and once more with renew true when the server refused the token: a
-	// token from a cache is too old then, get a new one. It may block within ctx.
-	// An error ends the attempt.
+	// token from a cache is too old then, get a new one. Where the server hung up
+	// after its refusal, a Client tries the new one on a fresh connection. It may
+	// block within ctx. An error ends the attempt.
 	Token func(ctx context.Context, renew bool) (string, error)
 }
 

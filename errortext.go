@@ -198,6 +198,9 @@ func escape(b *strings.Builder, s string) {
 	}
 }
 
+// quoted returns s in quotes, so that one can see where it begins and ends.
+func quoted(s string) string { return strconv.Quote(s[:min(len(s), maxShown)]) }
+
 // escaped returns s as escape writes it.
 func escaped(s string) string {
 	var b strings.Builder

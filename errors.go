@@ -62,19 +62,19 @@ type SendError struct {
 func (e *SendError) Error() string { return prefix + e.detail() }
 
 func (e *SendError) detail() string {
-	var b strings.Builder
-	b.WriteString(e.Stage.String())
-	b.WriteString(": ")
-	b.WriteString(e.Outcome.String())
-	if e.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(strings.TrimPrefix(detail(e.Err), e.Stage.String()+": "))
+	front, cause := e.Stage.String(), within(e.Stage, e.Err)
+	if isType[*AuthError](e.Err) && strings.HasPrefix(cause, front+" ") {
+		front, cause, _ = strings.Cut(cause, ": ") // with the mechanism
 	}
-	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && !namesReply(e.Err) {
-		b.WriteString(": server says ")
-		b.WriteString(e.Reply.String())
+	reply := e.Reply
+	if e.Stage == StageMail || e.Stage == StageRcpt || namesReply(e.Err) {
+		reply = nil // the cause has it
 	}
-	return b.String()
+	text := front + ": " + e.Outcome.String()
+	if cause != "" {
+		text += ": " + cause
+	}
+	return hinted(text, reply, "", "")
 }
 
 // Unwrap returns Err.
@@ -163,7 +163,11 @@ type ConnectError struct {
 func (e *ConnectError) Error() string { return prefix + e.detail() }
 
 func (e *ConnectError) detail() string {
-	return hinted(e.Stage.String()+": "+e.Addr, e.Reply, e.Err, e.Hint)
+	reply := e.Reply
+	if isType[*ProtocolError](e.Err) {
+		reply = nil // the cause has it
+	}
+	return hinted(e.Stage.String()+": "+e.Addr, reply, within(e.Stage, e.Err), e.Hint)
 }
 
 // Unwrap returns Err.
@@ -195,7 +199,7 @@ type TLSError struct {
 func (e *TLSError) Error() string { return prefix + e.detail() }
 
 func (e *TLSError) detail() string {
-	return hinted(StageTLS.String()+": "+e.Host, nil, e.Err, e.Hint)
+	return hinted(StageTLS.String()+": "+e.Host, nil, within(StageTLS, e.Err), e.Hint)
 }
 
 // Unwrap returns Err.
@@ -227,7 +231,7 @@ func (e *AuthError) detail() string {
 	if e.Mechanism != "" {
 		s += " " + escaped(e.Mechanism)
 	}
-	return hinted(s, e.Reply, e.Err, authHint(e.Mechanism, e.Reply))
+	return hinted(s, e.Reply, within(StageAuth, e.Err), authHint(e.Mechanism, e.Reply))
 }
 
 // Unwrap returns Err.

@@ -26,13 +26,27 @@ func detail(err error) string {
 	return escaped(strings.TrimPrefix(err.Error(), prefix))
 }
 
+// within is the text of a cause inside an error of a stage, which names that stage
+// already. It is "" for no cause.
+func within(stage Stage, err error) string {
+	return strings.TrimPrefix(causeText(err), stage.String()+": ")
+}
+
+// causeText is the text of a cause inside another error, "" for none.
+func causeText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return detail(err)
+}
+
 // hinted is a text with what the server said, the cause, and what to try.
-func hinted(s string, reply *Reply, err error, hint string) string {
+func hinted(s string, reply *Reply, cause, hint string) string {
 	if reply != nil {
 		s += ": server says " + reply.String()
 	}
-	if err != nil {
-		s += ": " + detail(err)
+	if cause != "" {
+		s += ": " + cause
 	}
 	if hint != "" {
 		s += " (" + hint + ")"
@@ -43,17 +57,20 @@ func hinted(s string, reply *Reply, err error, hint string) string {
 // refusalText is the text of a refused address: by the server, or by err before
 // anything was sent.
 func refusalText(what, addr string, reply *Reply, err error) string {
-	s := what + " " + escaped(addr)
-	if addr == "" {
-		s = what
+	switch {
+	case addr == "":
+	case reply == nil && err != nil:
+		what += " " + quoted(addr)
+	default:
+		what += " " + escaped(addr)
 	}
 	switch {
 	case reply != nil:
-		return s + " refused: server says " + reply.String()
+		return what + " refused: server says " + reply.String()
 	case err != nil:
-		return s + ": " + detail(err)
+		return what + ": " + detail(err)
 	}
-	return s + " refused"
+	return what + " refused"
 }
 
 // namesReply reports whether err's own text has the reply already.
@@ -101,7 +118,7 @@ func credentialsHint(mech string) string {
 // joined is several causes, with a text of one line.
 type joined []error
 
-// maxNamed is the most causes that the text of joined contains.
+// maxNamed is how many causes of a kind the text of joined contains.
 const maxNamed = 3
 
 func join(errs ...error) error {
@@ -122,16 +139,25 @@ func join(errs ...error) error {
 
 func (j joined) Error() string { return prefix + j.detail() }
 
+// detail counts refused addresses after the first few. Other causes are named: one
+// of them may be what ended the session.
 func (j joined) detail() string {
-	var parts []string
+	var first, other []string
+	more := 0
 	for i, err := range j {
-		if i == maxNamed {
-			parts = append(parts, fmt.Sprintf("and %d more", len(j)-i))
-			break
+		switch _, refused := err.(*AddressError); {
+		case i < maxNamed:
+			first = append(first, detail(err))
+		case !refused && len(other) < maxNamed:
+			other = append(other, detail(err))
+		default:
+			more++
 		}
-		parts = append(parts, detail(err))
 	}
-	return strings.Join(parts, "; ")
+	if more > 0 {
+		first = append(first, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(append(first, other...), "; ")
 }
 
 func (j joined) Unwrap() []error { return j }

@@ -132,7 +132,7 @@ type OptionError struct {
 }
 
 func (e *OptionError) Error() string  { return prefix + e.detail() }
-func (e *OptionError) detail() string { return hinted("option "+e.Option, nil, e.Err, "") }
+func (e *OptionError) detail() string { return hinted("option "+e.Option, nil, causeText(e.Err), "") }
 
 // Unwrap returns Err.
 func (e *OptionError) Unwrap() error { return e.Err }

@@ -72,7 +72,7 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 		if mode == TLSOpportunistic {
 			return nil
 		}
-		e := s.connectError(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
+		e := s.connectError(StageStartTLS, smtpwire.Reply{}, ErrUnsupported)
 		e.Hint = "perhaps the server has TLS on port 465: TLSImplicit; for a server that is meant to have none there is TLSNone"
 		return e
 	}

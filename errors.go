@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -192,14 +193,16 @@ func mayPass(r *Reply) bool { return r.Temporary() || r.Code == 221 }
 // crypto/tls and crypto/x509.
 type TLSError struct {
 	Host string
-	Hint string
+	Hint string // what to try, "" when there is nothing to advise
 	Err  error
+
+	addr string // "host:port" for the text, "" when only Host is known
 }
 
 func (e *TLSError) Error() string { return prefix + e.detail() }
 
 func (e *TLSError) detail() string {
-	return hinted(StageTLS.String()+": "+e.Host, nil, within(StageTLS, e.Err), e.Hint)
+	return hinted(StageTLS.String()+": "+cmp.Or(e.addr, e.Host), nil, within(StageTLS, e.Err), e.Hint)
 }
 
 // Unwrap returns Err.

@@ -72,7 +72,11 @@ func lostError(f *link.Failure) error {
 		}
 		return &linkError{stage: stage, text: "the session was given up"}
 	}
-	return &linkError{stage: stage, text: noEnd(f) + "connection failed", err: f.Err, ended: true}
+	text := "connection failed"
+	if shown, ok := clearText(f.Err); ok {
+		text = "clear text in the middle of TLS, beginning " + shown
+	}
+	return &linkError{stage: stage, text: noEnd(f) + text, err: f.Err, ended: true}
 }
 
 // noEnd says what the reply began with whose end did not come, for the front of a

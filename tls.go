@@ -72,7 +72,7 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 			return nil
 		}
 		e := s.connectError(StageStartTLS, smtpwire.Reply{}, ErrUnsupported)
-		e.Hint = "perhaps the server has TLS on port 465: TLSImplicit; for a server that is meant to have none there is TLSNone"
+		e.Hint = s.noStartTLSHint()
 		return e
 	}
 	r, why := s.link.Exchange(link.StartTLS, "STARTTLS")
@@ -208,14 +208,6 @@ func (t *ticketCache) giveUp(failed bool) bool {
 	t.off = true
 	t.Put(*key, nil)
 	return true
-}
-
-// clearHint is the advice when a server sent no greeting in clear text.
-func (c *config) clearHint() string {
-	if c.port == portSubmissions {
-		return "port 465 speaks TLS from the first byte: use TLSImplicit"
-	}
-	return "if this port speaks TLS from the first byte, use TLSImplicit"
 }
 
 // asTLSError makes a TLSError of a ConnectError that was caused by a TLS alert of

@@ -225,6 +225,7 @@ type AuthError struct {
 
 	shown      bool // the server was shown the secret
 	unanswered bool // the connection was gone before the server answered
+	facts      authFacts
 }
 
 func (e *AuthError) Error() string { return prefix + e.detail() }
@@ -234,7 +235,7 @@ func (e *AuthError) detail() string {
 	if e.Mechanism != "" {
 		s += " " + escaped(e.Mechanism)
 	}
-	return hinted(s, e.Reply, within(StageAuth, e.Err), authHint(e.Mechanism, e.Reply))
+	return hinted(s, e.Reply, within(StageAuth, e.Err), e.hint())
 }
 
 // Unwrap returns Err.

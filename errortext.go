@@ -7,9 +7,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/emersion/go-sasl"
-	"github.com/fe022423/submission/internal/mechanism"
 )
 
 // prefix starts the text of every error of this package. It comes once.
@@ -77,42 +74,6 @@ func refusalText(what, addr string, reply *Reply, err error) string {
 func namesReply(err error) bool {
 	var link *linkError
 	return isType[*ConnectError](err) || isType[*AuthError](err) || errors.As(err, &link) && link.reply != nil
-}
-
-// authHint says what to make of the codes of RFC 4954, 6 in answer to mech.
-func authHint(mech string, r *Reply) string {
-	if r == nil {
-		return ""
-	}
-	switch r.Code {
-	case 432:
-		return "the server wants the password changed first"
-	case 454:
-		return "a temporary failure of the server: try again later"
-	case 530:
-		return "the server wants TLS or another way to authenticate first"
-	case 534:
-		return "the mechanism is too weak for this user"
-	case 535:
-		return credentialsHint(mech)
-	case 538:
-		return "the server wants TLS before this mechanism"
-	}
-	return ""
-}
-
-// credentialsHint says which credentials the server refused, "" where the
-// mechanism does not tell.
-func credentialsHint(mech string) string {
-	if mech == mechanism.XOAuth2 || mech == sasl.OAuthBearer {
-		return "the token was refused: perhaps it is expired, or of another scope or user"
-	}
-	for _, m := range passwordMechanisms {
-		if m.name == mech {
-			return "user name or password wrong"
-		}
-	}
-	return ""
 }
 
 // joined is several causes, with a text of one line.

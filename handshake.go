@@ -62,7 +62,7 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (read
 	}
 	if !cfg.auth.IsZero() {
 		if err := s.authenticate(ctx, cfg.auth.Reveal()); err != nil {
-			return nil, err
+			return nil, s.noteAuth(err)
 		}
 		s.helloOutdated = !cfg.helloSaysAll.Load()
 	}

@@ -53,7 +53,8 @@ type Options struct {
 	// STARTTLS nor AUTH.
 	HELO bool
 	// Auth authenticates each session; nil means no authentication. When it is
-	// set and authentication fails or is not offered, there is no session.
+	// set and authentication fails or is not offered, there is no session. A Password
+	// that can never work is an error of New.
 	Auth Auth
 	// InsecureAuth allows PLAIN, LOGIN and bearer tokens without verified TLS.
 	// A connection that stays on this machine does not need it. That is one that
@@ -208,6 +209,9 @@ func newConfig(host string, port int, o *Options) (c *config, err error) {
 	}
 	if err := c.Pool.complete(); err != nil {
 		return nil, &OptionError{"Pool", err}
+	}
+	if err := checkLineBreaks(c.Auth); err != nil {
+		return nil, err
 	}
 	if c.Auth != nil {
 		c.auth, c.Auth = redact.Hide(c.Auth), nil

@@ -58,6 +58,7 @@ type SendError struct {
 
 	partial   bool
 	elsewhere bool // a session used before was the trouble: another one may take it
+	hint      string // what to try, for the text
 }
 
 func (e *SendError) Error() string { return prefix + e.detail() }
@@ -75,7 +76,7 @@ func (e *SendError) detail() string {
 	if cause != "" {
 		text += ": " + cause
 	}
-	return hinted(text, reply, "", "")
+	return hinted(text, reply, "", e.hint)
 }
 
 // Unwrap returns Err.

@@ -65,7 +65,7 @@ func refusalText(what, addr string, reply *Reply, err error) string {
 	case reply != nil:
 		return what + " refused: server says " + reply.String()
 	case err != nil:
-		return what + ": " + detail(err)
+		return hinted(what, nil, detail(err), addressHint(addr))
 	}
 	return what + " refused"
 }

@@ -237,7 +237,7 @@ func (c *config) checkNames() error {
 	}
 	if c.From != "" && c.From != NullSender {
 		if _, err := address.Parse(c.From); err != nil {
-			return &OptionError{"From", err}
+			return &OptionError{"From", &badAddress{c.From, err}}
 		}
 	}
 	if c.Dialer != nil && c.LocalAddr != "" {

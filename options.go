@@ -118,9 +118,13 @@ type Timeouts struct {
 
 // PoolOptions limit the sessions of a Client. Zero means the default.
 type PoolOptions struct {
-	MaxSessions int           // open at the same time, further sends wait; default 10
-	MaxIdle     int           // kept open while unused; default 2, negative keeps none
-	MaxMessages int           // sent over one session; default 100
+	MaxSessions int // open at the same time, further sends wait; default 10
+	MaxIdle     int // kept open while unused; default 2, negative keeps none
+	// MaxMessages is how many messages are sent over one session; default 100. Some
+	// servers do less well after fewer: Exim accepts what comes after ten messages of a
+	// session but leaves it in its queue until the next queue run
+	// (smtp_accept_queue_per_connection), and Stalwart allows ten a session. Set 10 there.
+	MaxMessages int
 	IdleTimeout time.Duration // unused until it is closed; default 1 min
 	MaxAge      time.Duration // since the dial; an older one is not used again; default 1 h
 }

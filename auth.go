@@ -129,7 +129,7 @@ func (s *Session) serverInfo() ServerInfo {
 
 // noAuth is the error for a server that does not offer AUTH.
 func (s *Session) noAuth(auth Auth, info ServerInfo) error {
-	err := fmt.Errorf("%w: AUTH", ErrUnsupported)
+	err := ErrUnsupported
 	if s.tls == nil {
 		err = fmt.Errorf("%w (perhaps only under TLS)", err)
 	}

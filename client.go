@@ -36,6 +36,9 @@ func New(addr string, o *Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPassword(cfg.auth.Reveal()); err != nil {
+		return nil, err
+	}
 	c := &Client{cfg: cfg}
 	c.pool = newPool(cfg, cfg.open)
 	return c, nil

@@ -76,7 +76,7 @@ func TestHTTPConnectRefused(t *testing.T) {
 		{"HTTP/1.1 403 Forbidden\x1b[31m\r\n\r\n", `Forbidden\x1b[31m`, false},
 		{"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway", true},
 		{"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 70<<10), "exceeds 65536 octets", true},
-		{"220 mail.test.example\r\n\r\n", "malformed HTTP", true},
+		{"220 mail.test.example\r\n\r\n", "not an HTTP proxy", false},
 	} {
 		t.Run(tc.want, func(t *testing.T) {
 			p := &connectProxy{answer: tc.answer}

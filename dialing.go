@@ -171,12 +171,16 @@ func (d *dialing) connect(ctx context.Context) (net.Conn, error) {
 	default:
 		e.Err = &linkError{stage: e.Stage, err: err}
 	}
+	e.Hint = c.dialHint(ctx, err)
 	secrets := knownSecrets(c.auth.Reveal())
 	return nil, cleaned(e, &secrets)
 }
 
+// noSuchHost reports whether a name is known not to exist.
+func noSuchHost(e *net.DNSError) bool { return e.IsNotFound && !e.IsTemporary && !e.IsTimeout }
+
 // failedForGood reports whether it is useless to dial again: a proxy refused the
-// request, or the name does not exist. Of several errors all must say so.
+// request or is none, or the name does not exist. Of several errors all must say so.
 func failedForGood(err error) bool {
 	if list, ok := err.(interface{ Unwrap() []error }); ok {
 		return len(list.Unwrap()) > 0 && !slices.ContainsFunc(list.Unwrap(), func(e error) bool { return !failedForGood(e) })
@@ -186,8 +190,10 @@ func failedForGood(err error) bool {
 		return false
 	case *proxy.StatusError:
 		return e.Permanent()
+	case *proxy.ForeignError:
+		return true
 	case *net.DNSError:
-		return e.IsNotFound && !e.IsTemporary
+		return noSuchHost(e)
 	}
 	return failedForGood(errors.Unwrap(err))
 }

@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -57,24 +58,25 @@ type SendError struct {
 
 	partial   bool
 	elsewhere bool // a session used before was the trouble: another one may take it
+	hint      string // what to try, for the text
 }
 
 func (e *SendError) Error() string { return prefix + e.detail() }
 
 func (e *SendError) detail() string {
-	var b strings.Builder
-	b.WriteString(e.Stage.String())
-	b.WriteString(": ")
-	b.WriteString(e.Outcome.String())
-	if e.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(strings.TrimPrefix(detail(e.Err), e.Stage.String()+": "))
+	front, cause := e.Stage.String(), within(e.Stage, e.Err)
+	if isType[*AuthError](e.Err) && strings.HasPrefix(cause, front+" ") {
+		front, cause, _ = strings.Cut(cause, ": ") // with the mechanism
 	}
-	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && !namesReply(e.Err) {
-		b.WriteString(": server says ")
-		b.WriteString(e.Reply.String())
+	reply := e.Reply
+	if e.Stage == StageMail || e.Stage == StageRcpt || namesReply(e.Err) {
+		reply = nil // the cause has it
 	}
-	return b.String()
+	text := front + ": " + e.Outcome.String()
+	if cause != "" {
+		text += ": " + cause
+	}
+	return hinted(text, reply, "", e.hint)
 }
 
 // Unwrap returns Err.
@@ -163,7 +165,11 @@ type ConnectError struct {
 func (e *ConnectError) Error() string { return prefix + e.detail() }
 
 func (e *ConnectError) detail() string {
-	return hinted(e.Stage.String()+": "+e.Addr, e.Reply, e.Err, e.Hint)
+	reply := e.Reply
+	if isType[*ProtocolError](e.Err) {
+		reply = nil // the cause has it
+	}
+	return hinted(e.Stage.String()+": "+e.Addr, reply, within(e.Stage, e.Err), e.Hint)
 }
 
 // Unwrap returns Err.
@@ -188,14 +194,16 @@ func mayPass(r *Reply) bool { return r.Temporary() || r.Code == 221 }
 // crypto/tls and crypto/x509.
 type TLSError struct {
 	Host string
-	Hint string
+	Hint string // what to try, "" when there is nothing to advise
 	Err  error
+
+	addr string // "host:port" for the text, "" when only Host is known
 }
 
 func (e *TLSError) Error() string { return prefix + e.detail() }
 
 func (e *TLSError) detail() string {
-	return hinted(StageTLS.String()+": "+e.Host, nil, e.Err, e.Hint)
+	return hinted(StageTLS.String()+": "+cmp.Or(e.addr, e.Host), nil, within(StageTLS, e.Err), e.Hint)
 }
 
 // Unwrap returns Err.
@@ -218,6 +226,7 @@ type AuthError struct {
 
 	shown      bool // the server was shown the secret
 	unanswered bool // the connection was gone before the server answered
+	facts      authFacts
 }
 
 func (e *AuthError) Error() string { return prefix + e.detail() }
@@ -227,7 +236,7 @@ func (e *AuthError) detail() string {
 	if e.Mechanism != "" {
 		s += " " + escaped(e.Mechanism)
 	}
-	return hinted(s, e.Reply, e.Err, authHint(e.Mechanism, e.Reply))
+	return hinted(s, e.Reply, within(StageAuth, e.Err), e.hint())
 }
 
 // Unwrap returns Err.

@@ -7,9 +7,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/emersion/go-sasl"
-	"github.com/fe022423/submission/internal/mechanism"
 )
 
 // prefix starts the text of every error of this package. It comes once.
@@ -26,13 +23,27 @@ func detail(err error) string {
 	return escaped(strings.TrimPrefix(err.Error(), prefix))
 }
 
+// within is the text of a cause inside an error of a stage, which names that stage
+// already. It is "" for no cause.
+func within(stage Stage, err error) string {
+	return strings.TrimPrefix(causeText(err), stage.String()+": ")
+}
+
+// causeText is the text of a cause inside another error, "" for none.
+func causeText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return detail(err)
+}
+
 // hinted is a text with what the server said, the cause, and what to try.
-func hinted(s string, reply *Reply, err error, hint string) string {
+func hinted(s string, reply *Reply, cause, hint string) string {
 	if reply != nil {
 		s += ": server says " + reply.String()
 	}
-	if err != nil {
-		s += ": " + detail(err)
+	if cause != "" {
+		s += ": " + cause
 	}
 	if hint != "" {
 		s += " (" + hint + ")"
@@ -43,17 +54,20 @@ func hinted(s string, reply *Reply, err error, hint string) string {
 // refusalText is the text of a refused address: by the server, or by err before
 // anything was sent.
 func refusalText(what, addr string, reply *Reply, err error) string {
-	s := what + " " + escaped(addr)
-	if addr == "" {
-		s = what
+	switch {
+	case addr == "":
+	case reply == nil && err != nil:
+		what += " " + quoted(addr)
+	default:
+		what += " " + escaped(addr)
 	}
 	switch {
 	case reply != nil:
-		return s + " refused: server says " + reply.String()
+		return what + " refused: server says " + reply.String()
 	case err != nil:
-		return s + ": " + detail(err)
+		return hinted(what, nil, detail(err), addressHint(addr))
 	}
-	return s + " refused"
+	return what + " refused"
 }
 
 // namesReply reports whether err's own text has the reply already.
@@ -62,46 +76,10 @@ func namesReply(err error) bool {
 	return isType[*ConnectError](err) || isType[*AuthError](err) || errors.As(err, &link) && link.reply != nil
 }
 
-// authHint says what to make of the codes of RFC 4954, 6 in answer to mech.
-func authHint(mech string, r *Reply) string {
-	if r == nil {
-		return ""
-	}
-	switch r.Code {
-	case 432:
-		return "the server wants the password changed first"
-	case 454:
-		return "a temporary failure of the server: try again later"
-	case 530:
-		return "the server wants TLS or another way to authenticate first"
-	case 534:
-		return "the mechanism is too weak for this user"
-	case 535:
-		return credentialsHint(mech)
-	case 538:
-		return "the server wants TLS before this mechanism"
-	}
-	return ""
-}
-
-// credentialsHint says which credentials the server refused, "" where the
-// mechanism does not tell.
-func credentialsHint(mech string) string {
-	if mech == mechanism.XOAuth2 || mech == sasl.OAuthBearer {
-		return "the token was refused: perhaps it is expired, or of another scope or user"
-	}
-	for _, m := range passwordMechanisms {
-		if m.name == mech {
-			return "user name or password wrong"
-		}
-	}
-	return ""
-}
-
 // joined is several causes, with a text of one line.
 type joined []error
 
-// maxNamed is the most causes that the text of joined contains.
+// maxNamed is how many causes of a kind the text of joined contains.
 const maxNamed = 3
 
 func join(errs ...error) error {
@@ -122,16 +100,25 @@ func join(errs ...error) error {
 
 func (j joined) Error() string { return prefix + j.detail() }
 
+// detail counts refused addresses after the first few. Other causes are named: one
+// of them may be what ended the session.
 func (j joined) detail() string {
-	var parts []string
+	var first, other []string
+	more := 0
 	for i, err := range j {
-		if i == maxNamed {
-			parts = append(parts, fmt.Sprintf("and %d more", len(j)-i))
-			break
+		switch _, refused := err.(*AddressError); {
+		case i < maxNamed:
+			first = append(first, detail(err))
+		case !refused && len(other) < maxNamed:
+			other = append(other, detail(err))
+		default:
+			more++
 		}
-		parts = append(parts, detail(err))
 	}
-	return strings.Join(parts, "; ")
+	if more > 0 {
+		first = append(first, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(append(first, other...), "; ")
 }
 
 func (j joined) Unwrap() []error { return j }
@@ -197,6 +184,9 @@ func escape(b *strings.Builder, s string) {
 		}
 	}
 }
+
+// quoted returns s in quotes, so that one can see where it begins and ends.
+func quoted(s string) string { return strconv.Quote(s[:min(len(s), maxShown)]) }
 
 // escaped returns s as escape writes it.
 func escaped(s string) string {

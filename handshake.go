@@ -62,7 +62,7 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (read
 	}
 	if !cfg.auth.IsZero() {
 		if err := s.authenticate(ctx, cfg.auth.Reveal()); err != nil {
-			return nil, err
+			return nil, s.noteAuth(err)
 		}
 		s.helloOutdated = !cfg.helloSaysAll.Load()
 	}
@@ -90,9 +90,7 @@ func (s *Session) greet() error {
 		return s.checkSettled(link.Greeting)
 	}
 	e := s.unexpected(link.Greeting, r, why)
-	if s.tls == nil && e.Err != nil {
-		e.Hint = s.cfg.clearHint()
-	}
+	e.Hint = s.greetingHint(r, why)
 	return e
 }
 
@@ -109,6 +107,7 @@ func (s *Session) checkSettled(step link.Step) error {
 func (s *Session) hello() error {
 	name := s.helloName()
 	s.ext = Extensions{}
+	refusal := 0 // of EHLO
 	if !s.cfg.HELO {
 		r, why := s.link.Exchange(link.Hello, "EHLO "+name)
 		if why != nil {
@@ -119,14 +118,18 @@ func (s *Session) hello() error {
 			return s.checkSettled(link.Hello)
 		}
 		if e := s.whyNoHELO(r); e != nil {
+			e.Hint = s.helloHint(0, r)
 			return e
 		}
+		refusal = r.Code
 	}
 	r, why := s.link.Exchange(link.Hello, "HELO "+name)
 	if why == nil && r.Code == codeOK {
 		return s.checkSettled(link.Hello)
 	}
-	return s.unexpected(link.Hello, r, why)
+	e := s.unexpected(link.Hello, r, why)
+	e.Hint = s.helloHint(refusal, r)
+	return e
 }
 
 // helloName returns the argument of EHLO and HELO.
@@ -167,12 +170,15 @@ func (s *Session) relearn() *link.Failure {
 
 // whyNoHELO returns why HELO cannot replace an EHLO that was refused with r, nil
 // when it can.
-func (s *Session) whyNoHELO(r smtpwire.Reply) error {
+func (s *Session) whyNoHELO(r smtpwire.Reply) *ConnectError {
 	if !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
 		return s.unexpected(link.Hello, r, nil)
 	}
 	mode := s.cfg.TLS.on(s.cfg.port)
 	if !s.cfg.auth.IsZero() || s.tls == nil && mode == TLSStartTLS {
+		if s.namelessRefused(r) {
+			return s.connectError(StageHello, r, nil) // not EHLO but what it says
+		}
 		return s.connectError(StageHello, r, fmt.Errorf("%w: STARTTLS and AUTH need EHLO", ErrUnsupported))
 	}
 	if s.upgraded {

@@ -46,13 +46,9 @@ func lostError(f *link.Failure) error {
 		return nil
 	}
 	stage := stageOf(f.Step)
-	var syntax *smtpwire.SyntaxError
 	switch f.Kind {
 	case link.Malformed:
-		if errors.As(f.Err, &syntax) && syntax.Text != "" {
-			return &ProtocolError{Stage: stage, Text: escaped(syntax.Reason + ": " + syntax.Excerpt())}
-		}
-		return &ProtocolError{Stage: stage, Text: escaped(f.Err.Error())}
+		return &ProtocolError{Stage: stage, Text: malformedText(f)}
 	case link.Unasked:
 		if makeReply(f.Reply).Temporary() { // the time of an idle session is over, for instance
 			return &linkError{stage: stage, text: unaskedText(f)}
@@ -61,11 +57,11 @@ func lostError(f *link.Failure) error {
 	case link.OutOfStep:
 		return &ProtocolError{Stage: stage, Text: "unexpected " + makeReply(f.Reply).String()}
 	case link.Cancelled:
-		return &linkError{stage: stage, text: "given up by the caller", err: f.Err}
+		return &linkError{stage: stage, text: noEnd(f) + "given up by the caller", err: f.Err}
 	case link.TimedOut:
-		return &linkError{stage: stage, text: "no answer within " + f.Limit.String(), err: f.Err}
+		return &linkError{stage: stage, text: noEnd(f) + "no answer within " + f.Limit.String(), err: f.Err}
 	case link.Ended:
-		return &linkError{stage: stage, text: "the server closed the connection", err: f.Err, ended: true}
+		return &linkError{stage: stage, text: noEnd(f) + "the server closed the connection", err: f.Err, ended: true}
 	case link.Closing:
 		return refusedLink(f, "the server ends the session")
 	case link.Refused:
@@ -76,7 +72,41 @@ func lostError(f *link.Failure) error {
 		}
 		return &linkError{stage: stage, text: "the session was given up"}
 	}
-	return &linkError{stage: stage, text: "connection failed", err: f.Err, ended: true}
+	text := "connection failed"
+	if shown, ok := clearText(f.Err); ok {
+		text = "clear text in the middle of TLS, beginning " + shown
+	}
+	return &linkError{stage: stage, text: noEnd(f) + text, err: f.Err, ended: true}
+}
+
+// noEnd says what the reply began with whose end did not come, for the front of a
+// text; "" when nothing of it came.
+func noEnd(f *link.Failure) string {
+	if f.Begun == "" {
+		return ""
+	}
+	return "no end of the reply that began " + excerpt(f.Begun) + ": "
+}
+
+// maxExcerpt is the most text of the server that is quoted in another, in octets.
+const maxExcerpt = 200
+
+// excerpt quotes the start of what the server said.
+func excerpt(s string) string { return quoted(s[:min(len(s), maxExcerpt)]) }
+
+// malformedText says what the server sent that is not a reply.
+func malformedText(f *link.Failure) string {
+	var syntax *smtpwire.SyntaxError
+	if !errors.As(f.Err, &syntax) || syntax.Text == "" {
+		return escaped(f.Err.Error())
+	}
+	switch {
+	case syntax.Reason == smtpwire.ReplyTooLarge || syntax.Reason == smtpwire.ReplyTooLong:
+		return syntax.Reason + ": no end of the reply that began " + excerpt(f.Begun)
+	case f.Begun != "":
+		return escaped(syntax.Reason+": "+syntax.Excerpt()) + ", in the reply that began " + excerpt(f.Begun)
+	}
+	return escaped(syntax.Reason + ": " + syntax.Excerpt())
 }
 
 // refusedLink is the error of a session that the server ended with a reply.

@@ -53,7 +53,8 @@ type Options struct {
 	// STARTTLS nor AUTH.
 	HELO bool
 	// Auth authenticates each session; nil means no authentication. When it is
-	// set and authentication fails or is not offered, there is no session.
+	// set and authentication fails or is not offered, there is no session. A Password
+	// that can never work is an error of New.
 	Auth Auth
 	// InsecureAuth allows PLAIN, LOGIN and bearer tokens without verified TLS.
 	// A connection that stays on this machine does not need it. That is one that
@@ -117,9 +118,13 @@ type Timeouts struct {
 
 // PoolOptions limit the sessions of a Client. Zero means the default.
 type PoolOptions struct {
-	MaxSessions int           // open at the same time, further sends wait; default 10
-	MaxIdle     int           // kept open while unused; default 2, negative keeps none
-	MaxMessages int           // sent over one session; default 100
+	MaxSessions int // open at the same time, further sends wait; default 10
+	MaxIdle     int // kept open while unused; default 2, negative keeps none
+	// MaxMessages is how many messages are sent over one session; default 100. Some
+	// servers do less well after fewer: Exim accepts what comes after ten messages of a
+	// session but leaves it in its queue until the next queue run
+	// (smtp_accept_queue_per_connection), and Stalwart allows ten a session. Set 10 there.
+	MaxMessages int
 	IdleTimeout time.Duration // unused until it is closed; default 1 min
 	MaxAge      time.Duration // since the dial; an older one is not used again; default 1 h
 }
@@ -132,7 +137,7 @@ type OptionError struct {
 }
 
 func (e *OptionError) Error() string  { return prefix + e.detail() }
-func (e *OptionError) detail() string { return hinted("option "+e.Option, nil, e.Err, "") }
+func (e *OptionError) detail() string { return hinted("option "+e.Option, nil, causeText(e.Err), "") }
 
 // Unwrap returns Err.
 func (e *OptionError) Unwrap() error { return e.Err }
@@ -209,6 +214,9 @@ func newConfig(host string, port int, o *Options) (c *config, err error) {
 	if err := c.Pool.complete(); err != nil {
 		return nil, &OptionError{"Pool", err}
 	}
+	if err := checkLineBreaks(c.Auth); err != nil {
+		return nil, err
+	}
 	if c.Auth != nil {
 		c.auth, c.Auth = redact.Hide(c.Auth), nil
 	}
@@ -233,7 +241,7 @@ func (c *config) checkNames() error {
 	}
 	if c.From != "" && c.From != NullSender {
 		if _, err := address.Parse(c.From); err != nil {
-			return &OptionError{"From", err}
+			return &OptionError{"From", &badAddress{c.From, err}}
 		}
 	}
 	if c.Dialer != nil && c.LocalAddr != "" {

@@ -28,12 +28,13 @@ type span struct{ from, to int }
 
 // plannedRcpt is one recipient of a plan.
 type plannedRcpt struct {
-	addr   string // as the caller gave it
-	line   span   // the RCPT command
-	dsn    bool   // asks for something of DSN
-	utf8   bool   // needs SMTPUTF8
-	params []string
-	err    error // why it cannot be asked for, whatever the server
+	addr    string // as the caller gave it
+	line    span   // the RCPT command
+	options span   // its parameters in line
+	dsn     bool   // asks for something of DSN
+	utf8    bool   // needs SMTPUTF8
+	params  []string
+	err     error // why it cannot be asked for, whatever the server
 }
 
 // at returns a part of the text.
@@ -180,6 +181,7 @@ func (p *plan) writeRcpt(planned *plannedRcpt, r *Recipient) error {
 	}
 	from := len(p.text)
 	b := append(box.Append(append(p.text, "RCPT TO:<"...)), '>')
+	path := len(b)
 	if notify != 0 {
 		b = append(append(b, " NOTIFY="...), notify.String()...)
 	}
@@ -194,7 +196,7 @@ func (p *plan) writeRcpt(planned *plannedRcpt, r *Recipient) error {
 		return err
 	}
 	p.text = b
-	planned.line = span{from, len(b)}
+	planned.line, planned.options = span{from, len(b)}, span{path, len(b)}
 	planned.dsn = r.Notify != 0 || r.ORCPT != ""
 	planned.utf8 = box.NeedsSMTPUTF8()
 	planned.params = slices.Clone(r.Params)

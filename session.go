@@ -29,6 +29,9 @@ type Session struct {
 	local         bool // the connection stays on this machine
 	greeted       bool // the server said something
 	upgraded      bool // by STARTTLS
+	adopted       bool // TLS is that of a connection that was handed in
+	mute          bool // the server did not answer the ClientHello of a handshake that failed
+	answered      bool // it did
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
 	open          *Transaction
 	dialing       *dialing  // the Dial that it is opened for, nil when it is open

@@ -3,7 +3,6 @@ package submission
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -72,8 +71,8 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 		if mode == TLSOpportunistic {
 			return nil
 		}
-		e := s.connectError(StageStartTLS, smtpwire.Reply{}, fmt.Errorf("%w: STARTTLS", ErrUnsupported))
-		e.Hint = "perhaps the server has TLS on port 465: TLSImplicit; for a server that is meant to have none there is TLSNone"
+		e := s.connectError(StageStartTLS, smtpwire.Reply{}, ErrUnsupported)
+		e.Hint = s.noStartTLSHint()
 		return e
 	}
 	r, why := s.link.Exchange(link.StartTLS, "STARTTLS")
@@ -104,6 +103,7 @@ func (s *Session) secure(ctx context.Context) error {
 	return s.shakeHands(ctx, func(ctx context.Context) error {
 		nc, st, err := s.cfg.handshake(ctx, s.link.Conn(), s.dialing.tlsConfig(s.cfg))
 		if err != nil {
+			s.mute, s.answered = s.cfg.TLSClient == nil && st.Version == 0, st.Version != 0
 			return err
 		}
 		s.link.Upgrade(nc)
@@ -115,6 +115,7 @@ func (s *Session) secure(ctx context.Context) error {
 // adopt uses the TLS of a connection that the caller made. Its configuration is
 // not known here, so only what its state shows as verified counts as verified.
 func (s *Session) adopt(ctx context.Context, t *tls.Conn) error {
+	s.adopted = true
 	return s.shakeHands(ctx, func(ctx context.Context) error {
 		if err := t.HandshakeContext(ctx); err != nil {
 			return err
@@ -141,7 +142,7 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 			why = s.link.Why(link.TLS, err, limit)
 		}
 		s.link.Break(why)
-		return s.cfg.tlsError(s.secrets.CleanTLSError(lostError(why)))
+		return s.tlsError(s.secrets.CleanTLSError(lostError(why)))
 	}
 	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
 		t.TLSDone(*s.tls)
@@ -161,7 +162,7 @@ func (c *config) handshake(ctx context.Context, nc net.Conn, cfg *tls.Config) (n
 	}
 	t := tls.Client(nc, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
-		return nil, tls.ConnectionState{}, err
+		return nil, t.ConnectionState(), err // of which the version is what has come
 	}
 	return t, t.ConnectionState(), nil
 }
@@ -209,62 +210,13 @@ func (t *ticketCache) giveUp(failed bool) bool {
 	return true
 }
 
-// tlsError wraps a failed handshake and says what to do about it.
-func (c *config) tlsError(err error) error {
-	return &TLSError{Host: c.host, Hint: c.tlsHint(err), Err: err}
-}
-
-// tlsHint says what to do about a failed handshake, "" when that is not known.
-func (c *config) tlsHint(err error) string {
-	var (
-		header    tls.RecordHeaderError
-		cert      *tls.CertificateVerificationError
-		authority x509.UnknownAuthorityError
-		name      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		hint      string
-	)
-	if errors.As(err, &header) {
-		if c.TLS.on(c.port) != TLSImplicit {
-			return "the server agreed to STARTTLS and then did not speak TLS"
-		}
-		return "the server did not answer with TLS: perhaps this port begins in clear text, which is TLSStartTLS, not TLSImplicit"
-	}
-	switch {
-	case errors.Is(err, errPin):
-		return "if the server changed its key on purpose, add the new sum to PinnedKeys"
-	case errors.As(err, &name):
-		hint = "use a host name that the certificate is for, or set TLSConfig.ServerName"
-	case errors.As(err, &authority):
-		hint = "add the CA of the server to TLSConfig.RootCAs, or the key of the server to PinnedKeys"
-	case errors.As(err, &invalid):
-		hint = "the server needs another certificate"
-	default:
-		return ""
-	}
-	if errors.As(err, &cert) && len(cert.UnverifiedCertificates) > 0 {
-		leaf := cert.UnverifiedCertificates[0]
-		hint = fmt.Sprintf("certificate of %s, issued by %s: %s",
-			escaped(leaf.Subject.String()), escaped(leaf.Issuer.String()), hint)
-	}
-	return hint
-}
-
-// clearHint is the advice when a server sent no greeting in clear text.
-func (c *config) clearHint() string {
-	if c.port == portSubmissions {
-		return "port 465 speaks TLS from the first byte: use TLSImplicit"
-	}
-	return "if this port speaks TLS from the first byte, use TLSImplicit"
-}
-
 // asTLSError makes a TLSError of a ConnectError that was caused by a TLS alert of
 // the server. In TLS 1.3 the server checks the client's certificate after the
 // client's part of the handshake has ended (RFC 8446, 4.4.2.4).
 func (s *Session) asTLSError(err error) error {
 	var op *net.OpError
 	if s.tls != nil && isType[*ConnectError](err) && errors.As(err, &op) && op.Op == opAlert {
-		return s.cfg.tlsError(op)
+		return s.tlsError(op)
 	}
 	return err
 }

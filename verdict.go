@@ -53,10 +53,12 @@ func (v *verdict) sent() (*Result, *SendError) {
 	if refusals == nil {
 		return &t.Result, nil
 	}
-	return &t.Result, &SendError{
+	e := &SendError{
 		Outcome: PartlySent, Stage: StageRcpt, Reply: v.firstRefusal(rcpts), Err: join(refusals...),
 		Recipients: rcpts, partial: v.plan.env.Partial,
 	}
+	e.hint = v.hint(e)
+	return &t.Result, e
 }
 
 // unknown is the verdict on a message that is on its way and was not answered, or
@@ -164,6 +166,7 @@ func (v *verdict) failed(status RecipientStatus, e SendError) *SendError {
 	e.Recipients = make([]RecipientResult, len(v.plan.rcpts))
 	e.partial = v.plan.env.Partial
 	v.fill(e.Recipients, status)
+	e.hint = v.hint(&e)
 	return &e
 }
 

@@ -36,6 +36,7 @@ type Failure struct {
 	Limit time.Duration // how long was waited, when Kind is TimedOut
 	Err   error         // the error of the connection, the context or the codec
 	Rest  *Failure      // why what was owed after Reply did not come, nil when nothing was
+	Begun string        // what the reply began with whose end did not come
 }
 
 // Error is for tests and for our own bugs: what callers read is made elsewhere.

@@ -164,16 +164,33 @@ func (l *Link) read(step Step) (smtpwire.Reply, *Failure) {
 	r, err := l.r.ReadReply()
 	if err != nil {
 		var syntax *smtpwire.SyntaxError
-		if l.writeErr != nil && !errors.As(err, &syntax) {
+		switch {
+		case errors.As(err, &syntax):
+			l.readLine(syntax)
+		case l.writeErr != nil:
 			err, limit = l.writeErr, l.writeLimit
 		}
-		return smtpwire.Reply{}, l.Why(step, err, limit)
+		why := l.Why(step, err, limit)
+		if begun, lines := l.r.Begun(); why.Kind != Malformed || lines > 0 {
+			if l.cfg.CleanStart != nil {
+				begun = l.cfg.CleanStart(begun)
+			}
+			why.Begun = begun
+		}
+		return smtpwire.Reply{}, why
 	}
 	l.noteOpen(step, r.Code)
 	if l.cfg.Received != nil {
 		l.cfg.Received(l.Keep(r))
 	}
 	return r, nil
+}
+
+// readLine reads the rest of the line that an error is about, as far as it has come:
+// it is wanted for the text of the error, and not waited for.
+func (l *Link) readLine(e *smtpwire.SyntaxError) {
+	for l.r.Complete(e) && l.readMore() {
+	}
 }
 
 // noteOpen follows whether the server may hold a transaction that was not carried

@@ -62,6 +62,23 @@ func (l *Link) held() bool {
 	return l.r.Buffered() > 0 || len(l.layers) > 1 && l.readUntil(past)
 }
 
+// readMore reads what waits after what is buffered, and reports whether that was
+// anything.
+func (l *Link) readMore() bool {
+	n := l.r.Buffered()
+	if len(l.layers) > 1 && l.readUntil(past) && l.r.Buffered() > n {
+		return true
+	}
+	there, known := l.input.waiting()
+	switch {
+	case !known:
+		l.readAwake()
+	case there:
+		l.readUntil(time.Now().Add(lookTime))
+	}
+	return l.r.Buffered() > n
+}
+
 // readAwake reads a connection that cannot be asked for lookTime. When the time was
 // over before the read began, or long over when it came back, the process slept and
 // the read may have shown nothing: the time is doubled.

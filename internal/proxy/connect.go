@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/fe022423/submission/internal/address"
@@ -127,7 +128,7 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 	if d.secure {
 		t := tls.Client(raw, &tls.Config{ServerName: d.host, MinVersion: tls.VersionTLS12})
 		if err := t.HandshakeContext(ctx); err != nil {
-			return nil, d.answers.CleanTLSError(err)
+			return nil, d.answers.CleanTLSError(foreignTLS(err))
 		}
 		nc = t
 	}
@@ -136,6 +137,9 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 	}
 	limited := &io.LimitedReader{R: nc, N: maxHeader}
 	r := bufio.NewReader(limited)
+	if said := notHTTP(r); said != "" {
+		return nil, &ForeignError{Wanted: WantedHTTP, Said: firstLine(d.answers.CleanStart(said))}
+	}
 	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		if limited.N <= 0 {
@@ -144,7 +148,10 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 		return nil, d.answers.CleanError(err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, &StatusError{resp.StatusCode, d.answers.Clean(resp.Status)}
+		return nil, &StatusError{
+			Code: resp.StatusCode, Status: d.answers.Clean(resp.Status),
+			Schemes: schemesOf(resp.Header), Authorized: d.user.Reveal() != nil,
+		}
 	}
 	buffered, _ := r.Peek(r.Buffered())
 	return &Conn{
@@ -166,19 +173,37 @@ func (d *Connect) request(addr string) []byte {
 
 // StatusError is the refusal of an HTTP proxy.
 type StatusError struct {
-	Code   int
-	Status string // with the code in front
+	Code       int
+	Status     string   // with the code in front
+	Schemes    []string // of authentication that it asks for, as far as they are known
+	Authorized bool     // it was given credentials
 }
 
 // Error has the status as the proxy sent it, without the credentials.
-func (e *StatusError) Error() string {
-	s := "it refuses: " + e.Status
-	if e.Code == http.StatusProxyAuthRequired {
-		s += " (it wants other credentials)"
-	}
-	return s
-}
+func (e *StatusError) Error() string { return "it refuses: " + e.Status }
 
 // Permanent reports whether asking again is useless: a 4xx is about the request,
-// a 5xx about what the proxy leads to (RFC 9110, 15).
-func (e *StatusError) Permanent() bool { return e.Code/100 != 5 }
+// a 5xx about what the proxy leads to (RFC 9110, 15), except where it says that it
+// does not know CONNECT.
+func (e *StatusError) Permanent() bool {
+	return e.Code/100 != 5 || e.Code == http.StatusNotImplemented || e.Code == http.StatusHTTPVersionNotSupported
+}
+
+// schemes are the names of authentication schemes that are shown. A proxy may say
+// anything in their place, also what it was told.
+var schemes = []string{"Basic", "Digest", "NTLM", "Negotiate", "Kerberos", "Bearer"}
+
+// schemesOf returns what a 407 asks for (RFC 9110, 11.7.1).
+func schemesOf(h http.Header) []string {
+	var asked []string
+	for _, value := range h.Values("Proxy-Authenticate") {
+		for _, word := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+			for _, s := range schemes {
+				if strings.EqualFold(word, s) && !slices.Contains(asked, s) {
+					asked = append(asked, s)
+				}
+			}
+		}
+	}
+	return asked
+}

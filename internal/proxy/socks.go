@@ -76,11 +76,12 @@ func (d *SOCKS5) DialContext(ctx context.Context, network, addr string) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("socks connect %s %s->%s: %w", network, d.addr, addr, err)
 	}
-	if _, err := d.client.DialWithConn(ctx, nc, network, addr); err != nil {
+	ear := &earConn{Conn: nc}
+	if _, err := d.client.DialWithConn(ctx, ear, network, addr); err != nil {
 		nc.Close()
-		return nil, &Error{d.addr, &socksError{err}}
+		return nil, &Error{d.addr, ear.foreign(&socksError{err}, d.secrets)}
 	}
-	return &Conn{Conn: nc, raw: nc, server: serverAddr(addr), secrets: d.secrets}, nil
+	return &Conn{Conn: nc, raw: nc, server: serverAddr(addr), secrets: d.secrets, buffered: ear.unread}, nil
 }
 
 // socksError is what the library says of a refusal. The library puts "unknown

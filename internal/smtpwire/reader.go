@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
 )
 
 // readBuffer is the first size of a Reader's buffer: one segment of replies.
@@ -12,6 +13,14 @@ const readBuffer = 4 << 10
 
 // maxEmptyReads is how often a source may read nothing without an error.
 const maxEmptyReads = 100
+
+// Reasons of a SyntaxError that those who explain it look for.
+const (
+	BareLF        = "line ends in a bare LF"
+	ReplyChanges  = "reply changes its code between lines"
+	ReplyTooLarge = "reply too large"
+	ReplyTooLong  = "reply has too many lines"
+)
 
 // Reply is one reply as it stood on the wire. Text holds the texts of its
 // lines without their codes, joined by LF (which no line can hold); it is
@@ -29,6 +38,10 @@ type Reader struct {
 	buf  []byte
 	r, w int // unread octets are buf[r:w]
 	text []byte
+
+	code  int  // of the reply that is read
+	lines int  // of it that were read whole
+	torn  bool // a line was refused before its end had come
 }
 
 // NewReader returns a Reader on src.
@@ -100,6 +113,7 @@ func (r *Reader) ReadLine(limit int) ([]byte, error) {
 // line that is not whole yet and may refuse it early.
 func (r *Reader) line(limit int, check func(partial []byte) error) ([]byte, error) {
 	scanned := 0
+	r.torn = false
 	for {
 		have := r.buf[r.r:r.w]
 		if i := bytes.IndexByte(have[scanned:], '\n'); i >= 0 {
@@ -116,6 +130,7 @@ func (r *Reader) line(limit int, check func(partial []byte) error) ([]byte, erro
 		}
 		if check != nil {
 			if err := check(have); err != nil {
+				r.torn = true
 				return nil, err
 			}
 		}
@@ -140,7 +155,7 @@ func unexpected(err error) error {
 func wholeLine(line []byte) ([]byte, error) {
 	n := len(line) - 1
 	if n < 0 || line[n] != '\r' {
-		return nil, syntaxError("line ends in a bare LF", line)
+		return nil, syntaxError(BareLF, line)
 	}
 	line = line[:n]
 	if bytes.IndexByte(line, '\r') >= 0 {
@@ -154,11 +169,10 @@ func wholeLine(line []byte) ([]byte, error) {
 // peer closed before the first octet.
 func (r *Reader) ReadReply() (Reply, error) {
 	r.text = r.text[:0]
-	code := 0
-	for n := 1; ; n++ {
+	for r.lines = 0; ; r.lines++ {
 		line, err := r.line(MaxReplyLine, checkCode)
 		if err != nil {
-			if n > 1 {
+			if r.lines > 0 {
 				err = unexpected(err)
 			}
 			return Reply{}, err
@@ -167,25 +181,48 @@ func (r *Reader) ReadReply() (Reply, error) {
 		if err != nil {
 			return Reply{}, err
 		}
-		if n == 1 {
-			code = c
+		if r.lines == 0 {
+			r.code = c
 		} else {
-			if c != code {
-				return Reply{}, syntaxError("reply changes its code between lines", line)
+			if c != r.code {
+				return Reply{}, syntaxError(ReplyChanges, line)
 			}
 			r.text = append(r.text, '\n')
 		}
 		r.text = append(r.text, line[min(4, len(line)):]...)
 		if len(r.text) > MaxReplySize {
-			return Reply{}, syntaxError("reply too large", line)
+			return Reply{}, syntaxError(ReplyTooLarge, line)
 		}
 		if !more {
-			return Reply{Code: code, Text: r.text}, nil
+			return Reply{Code: r.code, Text: r.text}, nil
 		}
-		if n >= MaxReplyLines {
-			return Reply{}, syntaxError("reply has too many lines", line)
+		if r.lines+1 >= MaxReplyLines {
+			return Reply{}, syntaxError(ReplyTooLong, line)
 		}
 	}
+}
+
+// Begun returns what a reply began with that ReadReply did not see the end of: its
+// first line, or what came of that; raw, and "" when nothing came. lines is how many
+// lines came whole.
+func (r *Reader) Begun() (start string, lines int) {
+	if r.lines == 0 {
+		return string(r.buf[r.r:r.w]), 0
+	}
+	first, _, _ := bytes.Cut(r.text, []byte{'\n'})
+	return strconv.Itoa(r.code) + "-" + string(first), r.lines
+}
+
+// Complete adds to an error of ReadReply what has come since of the line that it is
+// about: one that can be no reply is refused before its end. torn reports whether
+// more of it would be worth reading.
+func (r *Reader) Complete(e *SyntaxError) (torn bool) {
+	if !r.torn {
+		return false
+	}
+	line, _, ended := bytes.Cut(r.buf[r.r:r.w], []byte{'\n'})
+	*e = *syntaxError(e.Reason, bytes.TrimSuffix(line, []byte{'\r'})).(*SyntaxError)
+	return !ended && len(line) < maxExcerpt
 }
 
 // HasReply reports whether ReadReply would return without reading from the

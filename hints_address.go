@@ -1,0 +1,69 @@
+package submission
+
+import (
+	"net/mail"
+	"strings"
+
+	"github.com/fe022423/submission/internal/address"
+)
+
+// longestHinted is the longest text that is taken apart for a hint, in octets. No
+// address is longer, with a name and a few others around it.
+const longestHinted = 4096
+
+// addressHint says what was perhaps meant by a text that is not an envelope address:
+// "" when it is one, or when nothing else is recognized in it.
+func addressHint(addr string) string {
+	if addr == NullSender || len(addr) > longestHinted || isMailbox(addr) {
+		return ""
+	}
+	list := mailboxesIn(addr)
+	switch bare := strings.TrimSpace(addr); {
+	case len(list) > 1:
+		return "an envelope address has no display name and is only one: " + escaped(strings.Join(list, ", ")) +
+			"; each has a Recipient of its own"
+	case len(list) == 0:
+		return ""
+	case list[0] == bare:
+		return "an envelope address has no display name and no spaces around it: " + escaped(bare)
+	}
+	return "an envelope address has no display name: " + escaped(list[0])
+}
+
+func isMailbox(addr string) bool {
+	_, err := address.Parse(addr)
+	return err == nil
+}
+
+// mailboxesIn returns the envelope addresses in a text of a header field (RFC 5322,
+// 3.4), or in a list with other separators; nil when there is anything else in it.
+func mailboxesIn(text string) []string {
+	var found []string
+	if list, err := mail.ParseAddressList(text); err == nil {
+		for _, a := range list {
+			found = append(found, a.Address)
+		}
+	} else {
+		found = strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' || r == '\t' })
+	}
+	for _, a := range found {
+		if !isMailbox(a) {
+			return nil
+		}
+	}
+	return found
+}
+
+// badAddress is the error of an option that is not an address.
+type badAddress struct {
+	addr string
+	err  error
+}
+
+func (e *badAddress) Error() string { return prefix + e.detail() }
+
+func (e *badAddress) detail() string {
+	return hinted(quoted(e.addr), nil, detail(e.err), addressHint(e.addr))
+}
+
+func (e *badAddress) Unwrap() error { return e.err }

@@ -33,7 +33,7 @@ type peer struct {
 }
 
 // peers are the servers of the suite, in the order of docs/servers.md.
-var peers = []*peer{&postfix, &exim, &sendmail, &courier, &haraka, &smtpServer, &aiosmtpd, &goSMTP, &goSMTPOld}
+var peers = []*peer{&postfix, &exim, &sendmail, &courier, &haraka, &smtpServer, &aiosmtpd, &goSMTP, &goSMTPOld, &mailpit}
 
 // offers is what a server offers. Every field must be filled in: with yes, or with
 // no and the reason.

@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// writeCertificates makes a CA and one certificate for all servers, and keeps
-// the CA in s.CA.
-func (s *settings) writeCertificates() error {
+// writeCertificates makes a CA and one certificate for all servers, cert.pem and
+// key.pem in dir. It returns the certificate of the CA, PEM.
+func writeCertificates(dir string) ([]byte, error) {
 	now := time.Now()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "interop test CA"},
@@ -33,29 +33,38 @@ func (s *settings) writeCertificates() error {
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, leafKey.Public(), caKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})
 	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	if err := os.WriteFile(filepath.Join(s.Dir, "cert.pem"), cert, 0o644); err != nil {
-		return err
+	if err := os.WriteFile(filepath.Join(dir, "cert.pem"), cert, 0o644); err != nil {
+		return nil, err
 	}
-	return os.WriteFile(filepath.Join(s.Dir, "key.pem"), key, 0o600)
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), key, 0o600); err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), nil
+}
+
+// roots holds the CA alone.
+func roots(ca []byte) *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AppendCertsFromPEM(ca)
+	return p
 }

@@ -1,18 +1,27 @@
-// Package interop holds tests of package submission against real servers:
-// Postfix (with Dovecot's SASL and with Cyrus SASL) and Dovecot's submission
-// service, over loopback, with POP3 to read back octet for octet what was
+// Package interop holds tests of package submission against real servers, over
+// loopback.
+//
+// Most tests run against Postfix (with Dovecot's SASL and with Cyrus SASL) and
+// Dovecot's submission service, with POP3 to read back byte for byte what was
 // delivered, and two proxies on the way. Tokens are judged by an endpoint of the
 // tests' own.
 //
-// The tests need Linux, root (Postfix changes users) and these packages of
-// Debian or one of its relatives; they fail and name what is missing:
+// TestConformance runs one table of cases against many servers; docs/servers.md
+// shows which. A server declares what it offers, how it is started and where it
+// keeps what it accepted, in a file peer_NAME_test.go with its configuration in
+// testdata. To add one, write such a file, put it into the list peers, and run
 //
-//	apt-get install postfix dovecot-core dovecot-submissiond dovecot-pop3d sasl2-bin libsasl2-modules microsocks tinyproxy
+//	go test -run TestMatrix -update
 //
-// The installed servers are used with configurations of our own in a temporary
-// directory and on free ports. Nothing outside that directory is read or
-// written, so a mail service of the machine goes on undisturbed, and two runs
-// do not meet. No name is looked up and nothing leaves the machine.
+// The tests need Linux and root (the servers change users), and what .ci/install
+// installs on Debian 12. They fail and name what is missing. Servers that Debian
+// does not install side by side are only unpacked, and run in a root directory of
+// their own; others are built with Go or come from npm.
+//
+// All servers run with configurations of our own in a temporary directory and on
+// free ports. Nothing outside that directory is read or written, so a mail service of
+// the machine goes on undisturbed, and two runs do not meet. No name is looked up
+// and nothing leaves the machine.
 //
 // It is a module of its own, so that `go test ./...` in the root module
 // needs no server.

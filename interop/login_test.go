@@ -27,7 +27,7 @@ func TestCyrusMechanisms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.showLogs(t)
+	showLogs(t, l.Dir)
 	s := server{l, "Cyrus", loopback(l.PostfixCyrus), ""}
 	s.logins(t, "", "PLAIN", "LOGIN", "DIGEST-MD5", "CRAM-MD5", "NTLM", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")
 }

@@ -131,12 +131,20 @@ func (l *lab) sift(t *testing.T, take func(raw []byte) bool) {
 // header returns the value of the first header field of that name, "" if there
 // is none.
 func header(head, name string) string {
-	for line := range strings.SplitSeq(head, "\r\n") {
-		if value, ok := strings.CutPrefix(line, name+": "); ok {
-			return value
-		}
+	if all := fields(head, name); len(all) > 0 {
+		return all[0]
 	}
 	return ""
+}
+
+// fields returns the values of all header fields of that name.
+func fields(head, name string) (values []string) {
+	for line := range strings.SplitSeq(head, "\r\n") {
+		if value, ok := strings.CutPrefix(line, name+": "); ok {
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // expect checks that the mailbox holds the message exactly once for each of
@@ -145,6 +153,14 @@ func header(head, name string) string {
 func (l *lab) expect(t *testing.T, m message, recipients ...string) []delivery {
 	t.Helper()
 	found := l.collect(t, m)
+	checkDeliveries(t, found, m.canonical(), recipients)
+	return found
+}
+
+// checkDeliveries checks that there is one delivery for each recipient, and what
+// was delivered.
+func checkDeliveries(t *testing.T, found []delivery, content []byte, recipients []string) {
+	t.Helper()
 	want := make(map[string]int)
 	for _, r := range recipients {
 		want[r]++
@@ -153,14 +169,13 @@ func (l *lab) expect(t *testing.T, m message, recipients ...string) []delivery {
 		if want[d.to]--; want[d.to] < 0 {
 			t.Errorf("delivered to %s, which was not to be", d.to)
 		}
-		compare(t, d.content, m.canonical())
+		compare(t, d.content, content)
 	}
 	for r, n := range want {
 		if n > 0 {
 			t.Errorf("not delivered to %s", r)
 		}
 	}
-	return found
 }
 
 // compare points to the first octet that differs: messages are too long to print.

@@ -15,20 +15,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(supervisorEnv) != "" {
-		os.Exit(supervise())
+	if role := os.Getenv(supervisorEnv); role != "" {
+		os.Exit(supervise(role))
 	}
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) (code int) {
-	l, err := running()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL: interop:", err)
-		return 1
-	}
 	defer func() {
-		if err := l.stop(); err != nil {
+		if err := shared.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "FAIL: interop: stopping the servers:", err)
 			code = 1
 		}
@@ -36,45 +31,78 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// lab is the tests' end of the supervisor.
-type lab struct {
-	settings
-	supervisor *exec.Cmd
-	lifeline   io.WriteCloser
+// supervisor is the tests' end of a process that starts servers.
+type supervisor struct {
+	cmd      *exec.Cmd
+	lifeline io.WriteCloser
+	answers  *json.Decoder
 }
 
-// running starts the servers, once.
-var running = sync.OnceValues(startLab)
-
-func startLab() (*lab, error) {
+// startSupervisor starts the process. role says which servers it starts.
+func startSupervisor(role string) (*supervisor, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{supervisor: exec.Command(self)}
-	l.supervisor.Env = append(os.Environ(), supervisorEnv+"=1")
-	l.supervisor.Stderr = os.Stderr
+	s := &supervisor{cmd: exec.Command(self)}
+	s.cmd.Env = append(os.Environ(), supervisorEnv+"="+role)
+	s.cmd.Stderr = os.Stderr
 	// Signals from the terminal are for the tests; their end reaches the
 	// supervisor by its standard input.
-	l.supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if l.lifeline, err = l.supervisor.StdinPipe(); err != nil {
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.lifeline, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := l.supervisor.StdoutPipe()
+	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := l.supervisor.Start(); err != nil {
-		return nil, err
-	}
-	if err := json.NewDecoder(out).Decode(&l.settings); err != nil {
-		return nil, errors.Join(errors.New("the servers are not available"), l.stop())
-	}
-	return l, nil
+	s.answers = json.NewDecoder(out)
+	return s, s.cmd.Start()
 }
 
 // stop ends the servers and waits until nothing of them is left.
-func (l *lab) stop() error {
-	l.lifeline.Close()
-	return l.supervisor.Wait()
+func (s *supervisor) stop() error {
+	s.lifeline.Close()
+	return s.cmd.Wait()
+}
+
+// lab is the servers that many tests share: Postfix, Dovecot and the proxies.
+type lab struct {
+	settings
+	*supervisor
+}
+
+// shared starts the lab when the first test asks for it.
+var shared labOnce
+
+type labOnce struct {
+	once sync.Once
+	lab  *lab
+	err  error
+}
+
+// running returns the lab.
+func running() (*lab, error) {
+	shared.once.Do(func() { shared.lab, shared.err = startLab() })
+	return shared.lab, shared.err
+}
+
+func (o *labOnce) stop() error {
+	if o.lab == nil {
+		return nil
+	}
+	return o.lab.stop()
+}
+
+func startLab() (*lab, error) {
+	s, err := startSupervisor(labRole)
+	if err != nil {
+		return nil, err
+	}
+	l := &lab{supervisor: s}
+	if err := s.answers.Decode(&l.settings); err != nil {
+		return nil, errors.Join(errors.New("the servers are not available"), s.stop())
+	}
+	return l, nil
 }

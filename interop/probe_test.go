@@ -5,7 +5,6 @@ package interop
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -66,7 +65,7 @@ func (s *settings) probeSMTP(port int, overTLS bool) error {
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(probeIO))
 	if overTLS {
-		nc = tls.Client(nc, &tls.Config{RootCAs: s.roots(), ServerName: serverName})
+		nc = tls.Client(nc, &tls.Config{RootCAs: roots(s.CA), ServerName: serverName})
 	}
 	c := textproto.NewConn(nc)
 	_, greeting, err := c.ReadResponse(220)
@@ -109,10 +108,4 @@ func probeTCP(port int) error {
 		return err
 	}
 	return nc.Close()
-}
-
-func (s *settings) roots() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(s.CA)
-	return pool
 }

@@ -71,12 +71,12 @@ func TestCertificate(t *testing.T) {
 			pins    [][32]byte
 			trusted bool
 		}{
-			{"address", &tls.Config{RootCAs: s.roots()}, nil, true},
-			{"name", &tls.Config{RootCAs: s.roots(), ServerName: serverName}, nil, true},
-			{"wrong name", &tls.Config{RootCAs: s.roots(), ServerName: "other.example"}, nil, false},
+			{"address", &tls.Config{RootCAs: roots(s.CA)}, nil, true},
+			{"name", &tls.Config{RootCAs: roots(s.CA), ServerName: serverName}, nil, true},
+			{"wrong name", &tls.Config{RootCAs: roots(s.CA), ServerName: "other.example"}, nil, false},
 			{"unknown CA", &tls.Config{RootCAs: strangers}, nil, false},
 			{"pinned key", &tls.Config{RootCAs: strangers}, [][32]byte{s.pin(t)}, true},
-			{"other pinned key", &tls.Config{RootCAs: s.roots()}, [][32]byte{{1}}, false},
+			{"other pinned key", &tls.Config{RootCAs: roots(s.CA)}, [][32]byte{{1}}, false},
 		} {
 			for port, addr := range map[string]string{"STARTTLS": s.clear, "implicit": s.secure} {
 				t.Run(c.name+" "+port, func(t *testing.T) {

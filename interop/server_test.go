@@ -34,23 +34,23 @@ func eachServer(t *testing.T, test func(t *testing.T, s server)) {
 		{l, "Dovecot", loopback(l.Dovecot), loopback(l.DovecotTLS)},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			l.showLogs(t)
+			showLogs(t, l.Dir)
 			test(t, s)
 		})
 	}
 }
 
 // showLogs prints what the servers log during a test, if it fails.
-func (l *lab) showLogs(t *testing.T) {
+func showLogs(t *testing.T, dir string) {
 	from := make(map[string]int64)
-	for _, name := range logNames(l.Dir) {
+	for _, name := range logNames(dir) {
 		if st, err := os.Stat(name); err == nil {
 			from[name] = st.Size()
 		}
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(logTails(l.Dir, from))
+			t.Log(logTails(dir, from))
 		}
 	})
 }
@@ -58,7 +58,7 @@ func (l *lab) showLogs(t *testing.T) {
 // options are those of a client that does everything right.
 func (s server) options() *submission.Options {
 	return &submission.Options{
-		TLSConfig: &tls.Config{RootCAs: s.roots()},
+		TLSConfig: &tls.Config{RootCAs: roots(s.CA)},
 		Auth:      submission.Password{Username: account, Password: password},
 		From:      account,
 	}

@@ -126,14 +126,14 @@ func (s *settings) write() error {
 	if err := os.Chown(filepath.Join(s.Dir, "postfix/mail"), s.UID, s.GID); err != nil {
 		return err
 	}
-	if err := s.writeCertificates(); err != nil {
+	if s.CA, err = writeCertificates(s.Dir); err != nil {
 		return err
 	}
 	accounts := fmt.Sprintf("%s:{PLAIN}%s\n%s:{PLAIN}%s\n", account, password, awkwardAccount, awkwardPassword)
 	if err := os.WriteFile(filepath.Join(s.Dir, "users"), []byte(accounts), 0o644); err != nil {
 		return err
 	}
-	if err := s.writeSASLDB(postfix); err != nil {
+	if err := writeSASLDB(filepath.Join(s.Dir, "sasl/sasldb2"), postfix, map[string]string{account: password, awkwardAccount: awkwardPassword}); err != nil {
 		return err
 	}
 	for name, to := range map[string]string{
@@ -148,11 +148,10 @@ func (s *settings) write() error {
 	return nil
 }
 
-// writeSASLDB makes the password file of Cyrus SASL, which Postfix reads as its
-// own user.
-func (s *settings) writeSASLDB(owner int) error {
-	db := filepath.Join(s.Dir, "sasl/sasldb2")
-	for name, secret := range map[string]string{account: password, awkwardAccount: awkwardPassword} {
+// writeSASLDB makes a password file of Cyrus SASL, which Postfix reads as its own
+// user.
+func writeSASLDB(db string, owner int, passwords map[string]string) error {
+	for name, secret := range passwords {
 		user, realm, _ := strings.Cut(name, "@")
 		cmd := exec.Command("/usr/sbin/saslpasswd2", "-p", "-c", "-f", db, "-u", realm, user)
 		cmd.Stdin = strings.NewReader(secret)
@@ -163,7 +162,10 @@ func (s *settings) writeSASLDB(owner int) error {
 	return os.Chown(db, owner, -1)
 }
 
-func (s *settings) render(name, to string) error {
+func (s *settings) render(name, to string) error { return render(name, s, to) }
+
+// render fills a template of testdata.
+func render(name string, data any, to string) error {
 	t, err := template.ParseFS(templates, "testdata/"+name)
 	if err != nil {
 		return err
@@ -172,7 +174,7 @@ func (s *settings) render(name, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Execute(f, s); err != nil {
+	if err := t.Execute(f, data); err != nil {
 		f.Close()
 		return err
 	}

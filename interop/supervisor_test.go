@@ -3,10 +3,10 @@
 package interop
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,28 +25,63 @@ import (
 // where no deferred function of the tests runs any more.
 
 const (
-	supervisorEnv = "INTEROP_SUPERVISOR"
-	startTries    = 3 // another process may have taken a port in between
+	supervisorEnv = "INTEROP_SUPERVISOR" // its value is the role
+	labRole       = "lab"                // any other role is a peer's place, as JSON
+	startTries    = 3                    // another process may have taken a port in between
 	stopTime      = 15 * time.Second
 )
 
-// supervise is the main function of the supervisor. It writes the settings as
-// JSON to standard output once all servers answer.
-func supervise() int {
+// supervise is the main function of the supervisor. It writes JSON to standard
+// output once all servers answer.
+func supervise(role string) int {
 	stopped := make(chan os.Signal, 1)
 	signal.Notify(stopped, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	if err := superviseUntil(stopped); err != nil {
+	serve := superviseLab
+	if role != labRole {
+		serve = func(orders <-chan string) error { return supervisePeer(role, orders) }
+	}
+	err := adoptOrphans()
+	if err == nil {
+		err = serve(ordersUntil(stopped))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)
 		return 1
 	}
 	return 0
 }
 
-func superviseUntil(stopped <-chan os.Signal) (err error) {
+// ordersUntil passes the lines of standard input on. The channel is closed when
+// that ends, or at a signal.
+func ordersUntil(stopped <-chan os.Signal) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+			lines <- in.Text()
+		}
+	}()
+	orders := make(chan string)
+	go func() {
+		defer close(orders)
+		for {
+			select {
+			case line, ok := <-lines:
+				if !ok {
+					return
+				}
+				orders <- line
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return orders
+}
+
+// superviseLab runs the lab until there is no more order; it takes none.
+func superviseLab(orders <-chan string) (err error) {
 	if err := checkMachine(); err != nil {
-		return err
-	}
-	if err := adoptOrphans(); err != nil {
 		return err
 	}
 	var f *fleet
@@ -63,14 +98,7 @@ func superviseUntil(stopped <-chan os.Signal) (err error) {
 	if err := json.NewEncoder(os.Stdout).Encode(f.settings); err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		io.Copy(io.Discard, os.Stdin)
-	}()
-	select {
-	case <-done:
-	case <-stopped:
+	for range orders {
 	}
 	return nil
 }
@@ -109,11 +137,11 @@ func userID(name string) (int, error) {
 	return strconv.Atoi(u.Uid)
 }
 
-// openDir makes a temporary directory that every user can enter: Postfix and
-// Dovecot work in it under users of their own.
-func openDir() (string, error) {
+// openDir makes a temporary directory that every user can enter, below the first
+// parent that allows it: servers work in it under users of their own.
+func openDir(parents ...string) (string, error) {
 	var errs []error
-	for _, parent := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+	for _, parent := range append(parents, os.TempDir(), "/tmp", "/var/tmp") {
 		if err := enterable(parent); err != nil {
 			errs = append(errs, err)
 			continue
@@ -150,17 +178,9 @@ func enterable(dir string) error {
 
 // fleet is the running servers.
 type fleet struct {
-	settings  *settings
-	processes []*process
-	tokens    *http.Server // introspection for Dovecot
-}
-
-// process is a server that stays in the foreground.
-type process struct {
-	name   string
-	cmd    *exec.Cmd
-	exited chan struct{} // closed after the wait
-	err    error         // valid once exited is closed
+	crew
+	settings *settings
+	tokens   *http.Server // introspection for Dovecot
 }
 
 // launch starts all servers in the order in which they need each other: Postfix
@@ -170,10 +190,10 @@ func launch() (f *fleet, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f = new(fleet)
+	f = &fleet{crew: crew{dir: dir}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.logs(dir), f.sweep(dir))
+			err = errors.Join(err, errors.New(logTails(dir, nil)), f.sweep())
 			f = nil
 		}
 	}()
@@ -213,96 +233,30 @@ func launch() (f *fleet, err error) {
 	return f, nil
 }
 
-func (f *fleet) start(name, path string, args ...string) error {
-	p := &process{name: name, cmd: exec.Command(path, args...), exited: make(chan struct{})}
-	out, err := os.Create(filepath.Join(f.settings.Dir, strings.ReplaceAll(name, " ", "-")+".out"))
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Dir = f.settings.Dir
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	f.processes = append(f.processes, p)
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.exited)
-	}()
-	return nil
-}
-
-const (
-	probeTime  = 30 * time.Second
-	probePause = 50 * time.Millisecond
-)
-
-// await repeats probe until it succeeds, a server has died or time is up.
-func (f *fleet) await(probe func() error) error {
-	deadline := time.Now().Add(probeTime)
-	for {
-		err := probe()
-		for _, p := range f.processes {
-			select {
-			case <-p.exited:
-				return fmt.Errorf("%s ended: %v", p.name, p.err)
-			default:
-			}
-		}
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(probePause)
-	}
-}
-
 // stop ends the servers, makes sure that no process is left, and removes the
-// directory. Having to kill one is an error: a server hung.
+// directory.
 func (f *fleet) stop() error {
-	dir := f.settings.Dir
-	err := exec.Command("/usr/sbin/postfix", "-c", filepath.Join(dir, "postfix/conf"), "stop").Run()
+	err := exec.Command("/usr/sbin/postfix", "-c", filepath.Join(f.dir, "postfix/conf"), "stop").Run()
 	if err != nil {
 		err = fmt.Errorf("postfix stop: %w", err)
 	}
-	for _, p := range f.processes {
-		if p.name != "postfix" {
-			p.cmd.Process.Signal(syscall.SIGTERM)
-		}
-	}
-	late := time.After(stopTime)
-	for _, p := range f.processes {
-		select {
-		case <-p.exited:
-		case <-late:
-			err = errors.Join(err, fmt.Errorf("%s did not stop in %v", p.name, stopTime), f.logs(dir))
-			return errors.Join(err, f.sweep(dir))
-		}
-	}
-	return errors.Join(err, f.sweep(dir))
+	return errors.Join(err, f.crew.stop(), f.sweep())
 }
 
-// sweep kills whatever is left of the servers, waits for its end and removes
-// the directory.
-func (f *fleet) sweep(dir string) error {
+// sweep kills whatever is left of the servers and removes the directory.
+func (f *fleet) sweep() error {
 	if f.tokens != nil {
 		f.tokens.Close()
 	}
-	if err := killDescendants(f.processes); err != nil {
+	if err := f.kill(); err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
-}
-
-// logs is the end of each log as an error text, for starts and stops that fail.
-func (f *fleet) logs(dir string) error {
-	return errors.New(logTails(dir, nil))
+	return os.RemoveAll(f.dir)
 }
 
 // logNames lists the servers' logs.
 func logNames(dir string) (names []string) {
-	for _, pattern := range []string{"*.out", "tinyproxy.log", "postfix/maillog", "dovecot/log"} {
+	for _, pattern := range []string{"*.out", "tinyproxy.log", "postfix/maillog", "dovecot/log", "root/var/log/*log"} {
 		found, _ := filepath.Glob(filepath.Join(dir, pattern))
 		names = append(names, found...)
 	}

@@ -289,21 +289,24 @@ func TestTLSClientThatDoesNothing(t *testing.T) {
 			for _, pins := range [][][32]byte{nil, {{1}}} {
 				t.Run(fmt.Sprint(name, ", ", how, ", pins ", len(pins)), func(t *testing.T) {
 					bothWays(t, func(t *testing.T, mode submission.TLSMode) {
-						script := "S: 220 hi\nC: EHLO client.test.example\nS: 250-mail\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\neof"
+						want, config := []string{ehlo, "STARTTLS"}, &smtptest.Config{}
 						if mode == submission.TLSImplicit {
-							script = "eof"
+							want, config.TLS = nil, smtptest.ImplicitTLS
 						}
+						srv := serve(t, config)
 						o := plainText(withTLS(mode), withAuth(testPassword), func(o *submission.Options) {
 							o.PinnedKeys = pins
 							o.TLSClient = func(_ context.Context, nc net.Conn, _ *tls.Config) (net.Conn, error) { return hand(nc), nil }
 						})
-						_, err := submission.NewSession(context.Background(), given(play(t, "whole", script)), testHost, o)
+						_, err := submission.NewSession(context.Background(), given(srv.Pipe()), testHost, o)
 						if e := wantError[*submission.TLSError](t, err); e.Temporary() {
 							t.Errorf("temporary: %v", err)
 						}
 						if len(pins) == 0 && !strings.Contains(err.Error(), "TLSClient") {
 							t.Errorf("TLSClient is not named: %v", err)
 						}
+						srv.Close()
+						wantSaid(t, srv, want...)
 					})
 				})
 			}

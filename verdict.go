@@ -93,8 +93,12 @@ func (v *verdict) notSent() *SendError {
 	switch {
 	case a.Stop != transfer.NoStop:
 		e.Stage, e.Err = StageMessage, v.cause()
-	case a.Mail.Negative() && !a.Mail.Closing():
+	case a.Mail.Negative():
 		e.Stage, e.Reply = StageMail, v.replyPtr(a.Mail)
+		if a.Mail.Closing() && a.Lost == nil { // all of its flight was answered
+			why := lostError(&link.Failure{Kind: link.Closing, Step: link.Mail, Reply: a.Mail})
+			e.Err = join(append(v.refusals(), why)...)
+		}
 	case a.FirstRefused() >= 0 && (a.Mode.AllOrNothing || a.NobodyLeft(a.named)):
 		e.Stage, e.Reply = StageRcpt, v.replyPtr(a.Rcpt[a.FirstRefused()])
 	case a.Final.Negative():

@@ -381,3 +381,17 @@ func TestUnknownSaysWhatCame(t *testing.T) {
 		}
 	}
 }
+
+// A 421 to MAIL is what stopped the message, whatever is said to the rest of its flight.
+func TestClosingAtMailComesFirst(t *testing.T) {
+	for _, rest := range []string{"S: 503 no\nS: 503 no\nS: 503 no\neof", "S: 503 no\nS: 503 no\nclose\neof", "close\neof"} {
+		script := greeted("PIPELINING", "CHUNKING") + "C: " + strings.Join(way{chunked: true}.steps(), "\nC: ") + "\n" + memoBDAT + "S: 421 4.3.2 bye\n" + rest
+		s := openSession(t, smtptest.Play(t, script), plainText(func(o *submission.Options) { o.EarlyData = true }))
+		env := memoTo("b@test.example", "c@test.example")
+		env.Partial = true
+		res, err := send(s, env)
+		verdict{stage: submission.StageMail, code: 421, temporary: true, codes: []int{0, 0},
+			status: []submission.RecipientStatus{submission.RecipientUnsent, submission.RecipientUnsent}}.check(t, res, err)
+		mustBeOver(t, s)
+	}
+}

@@ -396,3 +396,25 @@ func (f *failsAt) Write(p []byte) (int, error) {
 func (f *failsAt) InputWaiting() (waiting, known bool) {
 	return f.Conn.(interface{ InputWaiting() (waiting, known bool) }).InputWaiting()
 }
+
+// A reply that comes in the middle of a message stops it: nothing more is written.
+func TestReplyInTheMiddle(t *testing.T) {
+	block := bytes.Repeat([]byte("A line of the message, which is long.\r\n"), 2000)
+	for _, chunking := range []bool{false, true} {
+		m := Mode{Pipelining: true, Chunking: chunking, ChunkSize: len(block)}
+		script := mailLine + rcptLines(to(1)) + "C: DATA\n" + ok(2) + "S: 354 go\nC* 65536\nS! 552 too large\neof" // what a write takes
+		if chunking {
+			script = mailLine + rcptLines(to(1)) + ok(2) + fmt.Sprintf("C: BDAT %d\nC* %d\nS: 250 ok\nS! 552 too large\neof", len(block), len(block))
+		}
+		a := newAttempt(t, script, "", m)
+		a.spool.SetWhole(false)
+		a.start(to(1), m)
+		a.Stream(a.spool)
+		for range 4 {
+			a.Write(block)
+		}
+		if a.Lost == nil || a.Lost.Kind != link.Unasked || a.Lost.Reply.Code != 552 || a.link.Usable() || a.Committed {
+			t.Errorf("chunking %v: lost for %v, usable %v", chunking, a.Lost, a.link.Usable())
+		}
+	}
+}

@@ -57,7 +57,7 @@ type SendError struct {
 	Err error
 
 	partial   bool
-	elsewhere bool // a session used before was the trouble: another one may take it
+	elsewhere bool   // a session used before was the trouble: another one may take it
 	hint      string // what to try, for the text
 }
 

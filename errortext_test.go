@@ -22,11 +22,11 @@ func TestAuthNamedOnce(t *testing.T) {
 		"closing":     offersAuth("PLAIN") + authPlain + "S: 421 closing\neof",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := submission.NewSession(t.Context(), play(t, "whole", script), testHost, plainText(withAuth(testPassword)))
+			_, err := submission.NewSession(t.Context(), play(t, "whole", script), testHost, plainText(withAuthInClear(testPassword)))
 			if n := strings.Count(err.Error(), "AUTH"); n != 1 || !strings.HasPrefix(err.Error(), "submission: AUTH") {
 				t.Errorf("%d times: %v", n, err)
 			}
-			o := plainText(withAuth(testPassword))
+			o := plainText(withAuthInClear(testPassword))
 			o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return play(t, "whole", script), nil })
 			c, err := submission.New(testHost, o)
 			if err != nil {

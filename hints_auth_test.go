@@ -146,7 +146,7 @@ func TestHintAuthUnderTLS(t *testing.T) {
 	_, err := submission.NewSession(t.Context(), srv.Pipe(), testHost, o)
 	wantSays(t, err, []string{"538 no"}, []string{"wants TLS"})
 	srv = serve(t, config(smtptest.NoTLS))
-	_, err = submission.NewSession(t.Context(), srv.Pipe(), testHost, plainText(withAuth(testPassword)))
+	_, err = submission.NewSession(t.Context(), srv.Pipe(), testHost, plainText(withAuthInClear(testPassword)))
 	wantSays(t, err, []string{"538 no", "wants TLS"}, nil)
 }
 

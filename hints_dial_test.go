@@ -241,3 +241,20 @@ func TestSOCKS5InOneSegment(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is no proxy may repeat what it was told.
+func TestHintForeignProxyHidesSecrets(t *testing.T) {
+	echo := func(nc net.Conn) {
+		nc.Read(make([]byte, 512))
+		io.WriteString(nc, "you said bWU6czNjcmV0 and s3cret\r\n")
+		io.Copy(io.Discard, nc)
+	}
+	err := poolSend(through(t, "http://me:s3cret@"+listen(t, echo), nil))
+	wantSays(t, err, []string{"not an HTTP proxy", "you said"}, []string{"s3cret", "bWU6czNjcmV0"})
+	d, err := submission.SOCKS5(listen(t, echo), url.UserPassword("me", "s3cret"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = viaProxy(t, d, testHost)
+	wantSays(t, err, []string{"not a SOCKS5 proxy", "you said"}, []string{"s3cret"})
+}

@@ -182,13 +182,6 @@ func (s *habitServer) cut() {
 	}
 }
 
-// others is how many sessions run beside this one.
-func (p *habitSession) others() int {
-	p.srv.mu.Lock()
-	defer p.srv.mu.Unlock()
-	return p.srv.serving - 1
-}
-
 // lines returns the commands so far.
 func (p *habitSession) lines() []string {
 	p.mu.Lock()

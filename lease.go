@@ -25,6 +25,7 @@ type loan struct {
 	s      *Session
 	reused bool // a message was sent over it before
 	looked bool // it was looked at just now
+	asked  bool // and answered a command just now
 }
 
 // advance brings a transaction that holds its message back to a later state, with

@@ -91,11 +91,14 @@ func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err er
 			p.free()
 		}
 	}()
-	if s != nil && !fresh && p.alive(ctx, s) {
-		s.announce(true)
-		done = true
-		p.noteReuse()
-		return loan{s: s, reused: true, looked: true}, nil
+	if s != nil && !fresh && p.fit(ctx, s) {
+		rested := since(s.resting) >= probeAfter
+		if !rested || p.probe(ctx, s) == nil {
+			s.announce(true)
+			done = true
+			p.noteReuse()
+			return loan{s: s, reused: true, looked: true, asked: rested}, nil
+		}
 	}
 	if s != nil {
 		p.dismiss(ctx, s)
@@ -125,16 +128,14 @@ func (p *pool) dialMember(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// alive reports whether an idle session may be used again.
-func (p *pool) alive(ctx context.Context, s *Session) bool {
-	rested := since(s.resting)
-	if !s.Usable() || p.worn(s) || rested >= p.cfg.Pool.IdleTimeout {
+// fit reports whether nothing is known against using an idle session again, a look at
+// it included.
+func (p *pool) fit(ctx context.Context, s *Session) bool {
+	if !s.Usable() || p.worn(s) || since(s.resting) >= p.cfg.Pool.IdleTimeout {
 		return false
 	}
-	if p.look(ctx, s); !s.Usable() {
-		return false
-	}
-	return rested < probeAfter || p.probe(ctx, s) == nil
+	p.look(ctx, s)
+	return s.Usable()
 }
 
 // look breaks a session on which the server spoke unasked, or which it ended.
@@ -300,7 +301,7 @@ func (p *pool) giveAnswering(ctx context.Context, l loan) (answers bool) {
 		l.s.unfit = l.s.unfit || !answers
 		p.give(l.s)
 	}()
-	return !l.reused || p.probe(ctx, l.s) == nil
+	return !l.reused || l.asked || p.probe(ctx, l.s) == nil
 }
 
 // logPanic catches a panic of the caller's code on a goroutine of the pool's own,

@@ -84,8 +84,7 @@ func allows(limit func() int, way turnAway, also func(*habitSession, string, str
 func fixed(n int) func() int { return func() int { return n } }
 
 func withLogin(o *submission.Options) {
-	o.Auth = submission.Password{Username: "user", Password: "password"}
-	o.InsecureAuth = true // over a pipe to a host that is not this machine
+	o.Auth, o.InsecureAuth = submission.Password{Username: "user", Password: "password"}, true
 }
 
 // slowly answers each message after a second.

@@ -182,10 +182,6 @@ func TestPoolSecondEHLOForgetsLogin(t *testing.T) {
 		}
 		return nil
 	}
-	login := func(o *submission.Options) {
-		o.Auth = submission.Password{Username: "u", Password: "password"}
-		o.InsecureAuth = true // over a pipe to a host that is not this machine
-	}
 	wantsDSN := poolEnvelope
 	wantsDSN.DSN.Return = submission.ReturnHeaders
 
@@ -193,7 +189,7 @@ func TestPoolSecondEHLOForgetsLogin(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			srv := newHabitServer("PIPELINING", "AUTH PLAIN")
 			srv.habit = forgetful
-			c := srv.client(t, login)
+			c := srv.client(t, withLogin)
 			var errs []error
 			for n := range 150 {
 				if n%3 == 1 {
@@ -212,7 +208,7 @@ func TestPoolSecondEHLOForgetsLogin(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			srv := newHabitServer("PIPELINING", "AUTH PLAIN")
 			srv.habit = forgetful
-			c := srv.client(t, login)
+			c := srv.client(t, withLogin)
 			env := submission.Envelope{From: "a@test.example", Partial: true, To: []submission.Recipient{
 				{Addr: "b@test.example"}, {Addr: "c@test.example", Notify: submission.NotifyNever}}}
 			for n := range 6 {
@@ -234,7 +230,7 @@ func TestPoolSecondEHLOForgetsLogin(t *testing.T) {
 					}
 					return nil
 				}
-				c := srv.client(t, login)
+				c := srv.client(t, withLogin)
 				var errs []error
 				for n := range 12 {
 					errs = append(errs, sendNumber(t.Context(), c, n))

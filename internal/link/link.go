@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -226,7 +227,7 @@ func CauseOf(ctx context.Context) error {
 	if errors.Is(cause, err) {
 		return cause
 	}
-	return errors.Join(err, cause)
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // Usable reports whether nothing has broken or closed the link.

@@ -41,7 +41,8 @@ func cleaned(err error, secrets *redact.Set) error {
 	case *ConnectError:
 		e.Addr, e.Hint, e.Err = secrets.Clean(e.Addr), secrets.Clean(e.Hint), cleanedCause(e.Err, secrets)
 	case *TLSError:
-		e.Host, e.Hint, e.Err = secrets.Clean(e.Host), secrets.Clean(e.Hint), cleanedCause(e.Err, secrets)
+		e.Host, e.addr, e.Hint = secrets.Clean(e.Host), secrets.Clean(e.addr), secrets.Clean(e.Hint)
+		e.Err = cleanedCause(e.Err, secrets)
 	case *AuthError:
 		e.Err = cleanedCause(e.Err, secrets)
 	}

@@ -37,7 +37,7 @@ func New(addr string, o *Options) (*Client, error) {
 		return nil, err
 	}
 	if err := checkPassword(cfg.auth.Reveal()); err != nil {
-		return nil, err
+		return nil, o.refused(err)
 	}
 	c := &Client{cfg: cfg}
 	c.pool = newPool(cfg, cfg.open)

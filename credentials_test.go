@@ -54,8 +54,11 @@ func TestCredentialsThatNeverWork(t *testing.T) {
 			wantSays(t, err, append(words(tt.has), "option Auth"), append(words(tt.hasNot), "secret"))
 		})
 	}
+	// What is repeated may be the password, put in the wrong place.
+	_, err := submission.New(testHost, plainText(withAuth(mechs("secret word"))))
+	wantSays(t, err, []string{"Password.Mechanisms", "***"}, []string{"secret"})
 	// Over a connection of one's own as well.
-	_, err := submission.NewSession(t.Context(), play(t, "whole", "eof"), testHost, plainText(withAuth(pass("secret word\n"))))
+	_, err = submission.NewSession(t.Context(), play(t, "whole", "eof"), testHost, plainText(withAuth(pass("secret word\n"))))
 	wantError[*submission.OptionError](t, err)
 	wantSays(t, err, []string{"the password ends in a line break"}, nil)
 }

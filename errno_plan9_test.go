@@ -6,6 +6,7 @@ import "syscall"
 const (
 	errnoInUse       = syscall.ErrorString("address in use")
 	errnoRefused     = syscall.ErrorString("connection refused")
+	errnoPipe        = syscall.ErrorString("broken pipe")
 	errnoReset       = syscall.ErrorString("connection reset by peer")
 	errnoUnreachable = syscall.ErrorString("no route to host")
 )

@@ -8,6 +8,7 @@ import "syscall"
 const (
 	errnoInUse       = syscall.EADDRINUSE
 	errnoRefused     = syscall.ECONNREFUSED
+	errnoPipe        = syscall.EPIPE
 	errnoReset       = syscall.ECONNRESET
 	errnoUnreachable = syscall.EHOSTUNREACH
 )

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -517,10 +516,10 @@ func (c *habitConn) Close() error {
 }
 
 // reset is Close, but the other end reads a reset.
-func (c *habitConn) reset() { c.once.Do(func() { c.close(syscall.ECONNRESET) }) }
+func (c *habitConn) reset() { c.once.Do(func() { c.close(errnoReset) }) }
 
 func (c *habitConn) close(end error) {
-	c.in.set(func() { c.in.end, c.in.refuse, c.in.buf = net.ErrClosed, syscall.EPIPE, nil })
+	c.in.set(func() { c.in.end, c.in.refuse, c.in.buf = net.ErrClosed, errnoPipe, nil })
 	c.out.set(func() {
 		if c.out.refuse = net.ErrClosed; c.out.end == nil {
 			c.out.end = end

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +44,7 @@ func TestHintGreeting(t *testing.T) {
 		{name: "silence, 465", script: "stall\neof", remote: "192.0.2.25:465", has: "TLSImplicit|465", hasNot: "MaxSessions", temporary: true},
 		{name: "an end", script: "close\neof", has: "TLSImplicit|" + tooMany, hasNot: "465", temporary: true, is: io.EOF},
 		{name: "an end, 465", script: "close\neof", remote: "192.0.2.25:465", has: "465|TLSImplicit|" + tooMany, temporary: true},
-		{name: "a reset", script: "reset\neof", has: "TLSImplicit|" + tooMany, temporary: true, is: syscall.ECONNRESET},
+		{name: "a reset", script: "reset\neof", has: "TLSImplicit|" + tooMany, temporary: true, is: errnoReset},
 		{name: "an end in the middle", script: "S> 220 mail.te\nclose\neof", has: `no end of the reply that began "220 mail.te"`, hasNot: "TLSImplicit", temporary: true},
 		{name: "an end after a line", script: "S: 220-mail.test.example\nclose\neof", has: `no end of the reply that began "220-mail.test.example"`, hasNot: "TLSImplicit", temporary: true},
 		{name: "a reset in the middle", script: "S: 220-mail.test.example\nreset\neof", has: `no end of the reply that began "220-mail.test.example"`, hasNot: "TLSImplicit", temporary: true},

@@ -42,7 +42,7 @@ func TestHintDial(t *testing.T) {
 		{name: "no such host of a proxy", port: 587, dial: fails(dial(&net.DNSError{Err: "no such host", Name: "proxy.example", IsNotFound: true})),
 			has: "proxy.example does not exist", hasNot: testHost + " does not exist", lasting: true},
 		{name: "no such host, twice", port: 587, dial: submission.Fallback(fails(noHost), fails(noHost)), has: "does not exist", lasting: true},
-		{name: "no such host, and refused", port: 587, dial: submission.Fallback(fails(noHost), fails(dial(syscall.ECONNREFUSED))), hasNot: blocked},
+		{name: "no such host, and refused", port: 587, dial: submission.Fallback(fails(noHost), fails(dial(errnoRefused))), hasNot: blocked},
 		{name: "the resolver fails", port: 587, dial: fails(&net.DNSError{Err: "server misbehaving", Name: testHost, IsTemporary: true}), hasNot: "does not exist|" + blocked},
 		{name: "the resolver does not answer", port: 587, dial: fails(&net.DNSError{Err: "i/o timeout", Name: testHost, IsTimeout: true}), hasNot: "does not exist|" + blocked},
 		{name: "25", port: 25, dial: dialFunc(waitsInVain), has: "no answer within 30s|" + blocked + "|587"},
@@ -50,8 +50,8 @@ func TestHintDial(t *testing.T) {
 		{name: "587", port: 587, dial: dialFunc(waitsInVain), has: blocked},
 		{name: "2525", port: 2525, dial: dialFunc(waitsInVain), has: "no answer within 30s", hasNot: blocked},
 		{name: "587, the kernel's time-out", port: 587, dial: fails(dial(os.NewSyscallError("connect", syscall.ETIMEDOUT))), has: blocked},
-		{name: "587, refused", port: 587, dial: fails(dial(os.NewSyscallError("connect", syscall.ECONNREFUSED))), has: "refused", hasNot: blocked},
-		{name: "587, unreachable", port: 587, dial: fails(dial(syscall.EHOSTUNREACH)), hasNot: blocked},
+		{name: "587, refused", port: 587, dial: fails(dial(os.NewSyscallError("connect", errnoRefused))), has: "refused", hasNot: blocked},
+		{name: "587, unreachable", port: 587, dial: fails(dial(errnoUnreachable)), hasNot: blocked},
 		{name: "587, a proxy does not answer", port: 587, dial: mustSOCKS5(t, dialFunc(waitsInVain)), has: "no answer within 30s", hasNot: blocked},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

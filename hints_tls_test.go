@@ -9,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,5 +233,5 @@ func TestTLSErrorNamesThePort(t *testing.T) {
 	}
 	_, err := submission.NewSession(t.Context(), play(t, "whole", "close"), testHost, plainText(withTLS(submission.TLSImplicit)))
 	wantSays(t, err, []string{"submission: TLS handshake: " + testHost + ": "}, nil)
-	wantSays(t, &submission.TLSError{Host: "host", Err: syscall.ECONNRESET}, []string{"submission: TLS handshake: host: "}, nil)
+	wantSays(t, &submission.TLSError{Host: "host", Err: errnoReset}, []string{"submission: TLS handshake: host: "}, nil)
 }

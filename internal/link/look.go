@@ -56,6 +56,17 @@ func (l *Link) WaitingCheaply() bool {
 	return known && there && l.Waiting()
 }
 
+// Arrived is WaitingCheaply for the middle of a message, where there is a look for each
+// block: it leaves out what stands above the raw connection, which costs a read. The
+// look before the end of the message sees that.
+func (l *Link) Arrived() bool {
+	if l.r.Buffered() > 0 {
+		return true
+	}
+	there, known := l.input.waiting()
+	return known && there && l.Waiting()
+}
+
 // held reports whether something is buffered, or held above the raw connection,
 // where the raw connection does not show it.
 func (l *Link) held() bool {

@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"slices"
+
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
@@ -20,6 +22,9 @@ func newChunkBody(t *Transfer, s *Spool) *chunkBody {
 	*b = chunkBody{Transfer: t, enc: s.enc}
 	if s.whole {
 		b.held = s
+	} else {
+		room := t.Mode.ChunkSize + 3*feedBlock - len(t.buf.hold) // grown once, not by and by
+		t.buf.hold = slices.Grow(t.buf.hold, max(0, room))
 	}
 	return b
 }

@@ -168,7 +168,7 @@ func (t *Transfer) sendable(block []byte) bool {
 
 // push writes head and then block. Neither may hold the end of the message.
 func (t *Transfer) push(head, block []byte) bool {
-	if t.link.WaitingCheaply() || !t.link.Write(head) || !t.link.Write(block) {
+	if t.link.Arrived() || !t.link.Write(head) || !t.link.Write(block) {
 		t.lose(t.link.LastWord(link.Message))
 		return false
 	}

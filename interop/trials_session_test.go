@@ -83,6 +83,22 @@ func tryLogins(t *testing.T, s *subject) {
 			refused(t, ping("not-the-password"), mechanism)
 		})
 	}
+	for _, mechanism := range s.offers.mechanisms {
+		if !slices.Contains(s.offers.logins, mechanism) {
+			t.Run(mechanism, func(t *testing.T) { s.tryForeignMechanism(t, mechanism) })
+		}
+	}
+}
+
+// tryForeignMechanism asks for a mechanism of which the server knows another kind than
+// the client: that is to be told, not that the password is wrong.
+func (s *subject) tryForeignMechanism(t *testing.T, mechanism string) {
+	err := s.client(t, func(o *submission.Options) {
+		o.Auth = submission.Password{Username: account, Password: password, Mechanisms: []string{mechanism}}
+	}).Ping(limited(t))
+	if failure, ok := errors.AsType[*submission.AuthError](err); !ok || failure.Reply != nil {
+		t.Errorf("got %v, want an *AuthError without a reply", err)
+	}
 }
 
 // tryExtensions compares the EHLO reply with what is declared.

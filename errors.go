@@ -149,7 +149,7 @@ func (e *AddressError) Unwrap() error { return e.Err }
 // means too many recipients here (RFC 5321, 4.5.3.1.10).
 func (e *AddressError) Temporary() bool { return e.Reply != nil && temporaryRcpt(*e.Reply) }
 
-func temporaryRcpt(r Reply) bool { return r.Temporary() || r.Code == 552 }
+func temporaryRcpt(r Reply) bool { return mayPass(&r) || r.Code == 552 }
 
 // ConnectError says that a session could not be opened: the connection, the
 // greeting, EHLO or the STARTTLS command failed. A failure of the TLS handshake is

@@ -203,8 +203,8 @@ func TestReplyTemporary(t *testing.T) {
 		if e := (&submission.SenderError{Reply: &r}); e.Temporary() != (code/100 == 4) {
 			t.Errorf("SenderError %d: %v", code, e.Temporary())
 		}
-		// RFC 5321, 4.5.3.1.10.
-		if e := (&submission.AddressError{Reply: &r}); e.Temporary() != (code/100 == 4 || code == 552) {
+		// RFC 5321, 4.5.3.1.10; and a 221 that no QUIT asked for.
+		if e := (&submission.AddressError{Reply: &r}); e.Temporary() != (code/100 == 4 || code == 552 || code == 221) {
 			t.Errorf("AddressError %d: %v", code, e.Temporary())
 		}
 		for stage := submission.StageData; stage <= submission.StageFinal; stage++ {

@@ -1,6 +1,8 @@
 package submission
 
 import (
+	"slices"
+
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/transfer"
 )
@@ -90,6 +92,7 @@ func (v *verdict) notSent() *SendError {
 	if a.Lost != nil {
 		e.Err = join(append(v.refusals(), lostError(a.Lost))...)
 	}
+	ended := v.ended()
 	switch {
 	case a.Stop != transfer.NoStop:
 		e.Stage, e.Err = StageMessage, v.cause()
@@ -99,8 +102,11 @@ func (v *verdict) notSent() *SendError {
 			why := lostError(&link.Failure{Kind: link.Closing, Step: link.Mail, Reply: a.Mail})
 			e.Err = join(append(v.refusals(), why)...)
 		}
-	case a.FirstRefused() >= 0 && (a.Mode.AllOrNothing || a.NobodyLeft(a.named)):
+	case a.RcptStopped():
 		e.Stage, e.Reply = StageRcpt, v.replyPtr(a.Rcpt[a.FirstRefused()])
+	case ended != nil:
+		e.Stage, e.Reply = StageRcpt, v.replyPtr(ended.Reply)
+		e.Err = join(append(v.refusals(), lostError(ended))...)
 	case a.Final.Negative():
 		e.Stage, e.Reply, e.Err = StageFinal, v.replyPtr(a.Final), join(v.refusals()...)
 	case a.Data.Negative() && !a.Data.Closing():
@@ -111,6 +117,17 @@ func (v *verdict) notSent() *SendError {
 		v.lost(&e)
 	}
 	return v.failed(RecipientUnsent, e)
+}
+
+// ended returns how the server ended the session in its replies to RCPT, when it had
+// taken nobody: nil when it did not. In a flight with the message, what it says after
+// that is a consequence.
+func (v *verdict) ended() *link.Failure {
+	a := v.attempt
+	if i := slices.IndexFunc(a.Rcpt, link.Reply.Closing); i >= 0 && !a.AnyAccepted() {
+		return &link.Failure{Kind: link.Closing, Step: link.Rcpt, Reply: a.Rcpt[i]}
+	}
+	return nil
 }
 
 // lost completes the verdict on a message whose link broke before anything else
@@ -215,7 +232,7 @@ func (v *verdict) refusals() []error {
 		case a.lacks != nil && a.lacks[i] != nil:
 			errs = append(errs, a.lacks[i])
 		case len(a.Rcpt) == 0 || a.Mail.Negative():
-		case a.Refused(i) && (a.Committed || !a.Rcpt[i].Closing()):
+		case a.Refused(i) && (!a.Rcpt[i].Closing() || a.Committed && a.AnyAccepted()):
 			errs = append(errs, &AddressError{Addr: r.addr, Reply: v.replyPtr(a.Rcpt[i])})
 		}
 	}

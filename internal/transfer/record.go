@@ -124,6 +124,12 @@ func (r *Record) NobodyLeft(named func(int) bool) bool {
 	return true
 }
 
+// RcptStopped reports whether the refusal of recipients stopped the message.
+func (r *Record) RcptStopped() bool {
+	asked := func(i int) bool { return !r.Mode.Skips(i) }
+	return r.FirstRefused() >= 0 && (r.Mode.AllOrNothing || r.NobodyLeft(asked))
+}
+
 // Deliverable reports whether the replies to the envelope let the message go
 // out.
 func (r *Record) Deliverable() bool {

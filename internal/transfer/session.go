@@ -20,7 +20,7 @@ func (r *Record) StartsAgain() bool {
 		case link.TimedOut, link.Cancelled, link.GivenUp:
 			return false
 		case link.Ended, link.Failed:
-			if !r.Committed {
+			if !r.Committed && !r.RcptStopped() {
 				return true
 			}
 		case link.Malformed, link.OutOfStep, link.Unasked:
@@ -39,7 +39,7 @@ func (r *Record) StartsAgain() bool {
 // A refused recipient does not count.
 func (r *Record) SessionWrong() bool {
 	return r.saidUnfit() || r.Chunk.Negative() ||
-		r.Deliverable() && (r.Final.Code/100 == 4 || r.Mode.Chunking && r.Final.Negative())
+		r.Deliverable() && (r.Final.Code/100 == 4 || aboutConnection(r.Final) || r.Mode.Chunking && r.Final.Negative())
 }
 
 // saidUnfit reports whether a reply says that the session does not take mail, by

@@ -84,7 +84,10 @@ func (b *chunkBody) answered() bool {
 		l.Break(&link.Failure{Kind: link.GivenUp, Step: link.Chunk})
 		return false
 	}
-	if b.lose(l.Settled(link.Chunk)); b.Lost != nil {
+	if b.lose(l.Settled(link.Chunk)); b.Lost == nil {
+		b.lose(l.Glance(link.Message)) // also at what TLS holds: it may be a reply too many
+	}
+	if b.Lost != nil {
 		b.forgetShifted(command{step: link.Mail}, command{step: over})
 	}
 	return b.Lost == nil

@@ -2,6 +2,7 @@ package mechanism
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,10 +23,14 @@ const maxNTLMChallenge = 8 << 10
 // The parts of a CHALLENGE message (MS-NLMP, 2.2.1.2), in octets from its start.
 const (
 	ntlmHeader       = "NTLMSSP\x00\x02\x00\x00\x00"
+	ntlmFlags        = 20
 	ntlmChallengeEnd = 32 // of what version 1 has
 	ntlmTargetInfo   = 40 // where the length of the target information is
 	ntlmFieldsEnd    = 48 // of what version 2 has
 )
+
+// ntlmExtendedSecurity is the flag of extended session security (MS-NLMP, 2.2.2.5).
+const ntlmExtendedSecurity = 0x00080000
 
 // errNTLM1 says that the server cannot check the response of version 2: it would
 // take it for a wrong password.
@@ -90,11 +95,16 @@ func (n *ntlm) authenticate(challenge []byte) ([]byte, error) {
 	return response, nil
 }
 
-// isNTLM1 reports whether a CHALLENGE message has no target information, which
-// version 2 of the response is made of (MS-NLMP, 3.3.2).
+// isNTLM1 reports whether a CHALLENGE message has neither target information, which
+// version 2 of the response is made of (MS-NLMP, 3.3.2), nor the flag of extended
+// session security: Cyrus SASL sends no target information, and checks version 2.
 func isNTLM1(challenge []byte) bool {
 	if len(challenge) < ntlmChallengeEnd || !bytes.HasPrefix(challenge, []byte(ntlmHeader)) {
 		return false
 	}
-	return len(challenge) < ntlmFieldsEnd || challenge[ntlmTargetInfo] == 0 && challenge[ntlmTargetInfo+1] == 0
+	if len(challenge) < ntlmFieldsEnd {
+		return true
+	}
+	noInfo := challenge[ntlmTargetInfo] == 0 && challenge[ntlmTargetInfo+1] == 0
+	return noInfo && binary.LittleEndian.Uint32(challenge[ntlmFlags:])&ntlmExtendedSecurity == 0
 }

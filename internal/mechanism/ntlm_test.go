@@ -230,7 +230,7 @@ func TestNTLMVersion1Only(t *testing.T) {
 		"as Exim": exim, "Unicode": ntlmUnicode, "no flag for it": ntlmUnicode &^ 0x00800000, "OEM": ntlmOEM, "LM key": exim | ntlmLMKey,
 		"key exchange": exim | ntlmKeyExchange, "no flags": 0,
 	} {
-		whole := ntlmChallenge(flags, "")
+		whole := ntlmChallenge(flags&^ntlmExtendedSecurity, "")
 		v1[name] = whole
 		for _, n := range []int{32, 40, 47} { // the fields that follow are of version 2
 			v1[name+", "+strconv.Itoa(n)+" octets"] = whole[:n]
@@ -245,6 +245,11 @@ func TestNTLMVersion1Only(t *testing.T) {
 		if r != nil || err == nil || err.Error() != "the server knows only NTLM version 1" || complete(client) == nil {
 			t.Errorf("%s: %q, %v", name, r, err)
 		}
+	}
+	// Cyrus SASL sends no target information either, and checks version 2.
+	cyrus := ntlmChallenge(ntlmUnicode|ntlmExtendedSecurity, "")
+	if r, err := begin(t, NewNTLM, testCredentials()).Next([]byte(cyrus)); len(r) == 0 || err != nil {
+		t.Errorf("with extended session security: %q, %v", r, err)
 	}
 	for name, challenge := range map[string]string{ // which are none at all
 		"empty": "", "another message": "NTLMSSP\x00\x01\x00\x00\x00" + strings.Repeat("\x00", 20), "no signature": strings.Repeat("x", 48), "short": "NTLMSSP\x00\x02\x00\x00\x00",

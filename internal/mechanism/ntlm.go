@@ -102,9 +102,8 @@ func isNTLM1(challenge []byte) bool {
 	if len(challenge) < ntlmChallengeEnd || !bytes.HasPrefix(challenge, []byte(ntlmHeader)) {
 		return false
 	}
-	if len(challenge) < ntlmFieldsEnd {
-		return true
+	if binary.LittleEndian.Uint32(challenge[ntlmFlags:])&ntlmExtendedSecurity != 0 {
+		return false
 	}
-	noInfo := challenge[ntlmTargetInfo] == 0 && challenge[ntlmTargetInfo+1] == 0
-	return noInfo && binary.LittleEndian.Uint32(challenge[ntlmFlags:])&ntlmExtendedSecurity == 0
+	return len(challenge) < ntlmFieldsEnd || challenge[ntlmTargetInfo] == 0 && challenge[ntlmTargetInfo+1] == 0
 }

@@ -1,8 +1,6 @@
 package mechanism
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,22 +17,6 @@ const NTLM = "NTLM"
 // maxNTLMChallenge bounds a CHALLENGE message: its target information is copied
 // into the answer, whose lengths are 16 bits wide.
 const maxNTLMChallenge = 8 << 10
-
-// The parts of a CHALLENGE message (MS-NLMP, 2.2.1.2), in octets from its start.
-const (
-	ntlmHeader       = "NTLMSSP\x00\x02\x00\x00\x00"
-	ntlmFlags        = 20
-	ntlmChallengeEnd = 32 // of what version 1 has
-	ntlmTargetInfo   = 40 // where the length of the target information is
-	ntlmFieldsEnd    = 48 // of what version 2 has
-)
-
-// ntlmExtendedSecurity is the flag of extended session security (MS-NLMP, 2.2.2.5).
-const ntlmExtendedSecurity = 0x00080000
-
-// errNTLM1 says that the server cannot check the response of version 2: it would
-// take it for a wrong password.
-var errNTLM1 = errors.New("the server knows only NTLM version 1")
 
 type ntlm struct {
 	single
@@ -84,26 +66,10 @@ func (n *ntlm) authenticate(challenge []byte) ([]byte, error) {
 	if len(challenge) > maxNTLMChallenge {
 		return nil, fmt.Errorf("an NTLM challenge of %d octets; the limit is %d", len(challenge), maxNTLMChallenge)
 	}
-	if isNTLM1(challenge) {
-		return nil, errNTLM1
-	}
 	response, err := ntlmssp.NewAuthenticateMessage(challenge, n.account, n.password.Reveal(), nil)
 	if err != nil {
 		// Not wrapped: an EOF in there is one of the message, not of the connection.
 		return nil, fmt.Errorf("NTLM challenge: %v", err)
 	}
 	return response, nil
-}
-
-// isNTLM1 reports whether a CHALLENGE message has neither target information, which
-// version 2 of the response is made of (MS-NLMP, 3.3.2), nor the flag of extended
-// session security: Cyrus SASL sends no target information, and checks version 2.
-func isNTLM1(challenge []byte) bool {
-	if len(challenge) < ntlmChallengeEnd || !bytes.HasPrefix(challenge, []byte(ntlmHeader)) {
-		return false
-	}
-	if binary.LittleEndian.Uint32(challenge[ntlmFlags:])&ntlmExtendedSecurity != 0 {
-		return false
-	}
-	return len(challenge) < ntlmFieldsEnd || challenge[ntlmTargetInfo] == 0 && challenge[ntlmTargetInfo+1] == 0
 }

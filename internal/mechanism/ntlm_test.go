@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -219,43 +218,4 @@ func FuzzNTLMChallenge(f *testing.F) {
 			t.Fatalf("a server would not take %q", r)
 		}
 	})
-}
-
-// A server whose challenge has no target information knows only version 1 of the
-// response, as Exim does: nothing is sent that it would refuse as a wrong password.
-func TestNTLMVersion1Only(t *testing.T) {
-	const exim = 0x00028205 // its flags
-	v1 := map[string]string{}
-	for name, flags := range map[string]uint32{
-		"as Exim": exim, "Unicode": ntlmUnicode, "no flag for it": ntlmUnicode &^ 0x00800000, "OEM": ntlmOEM, "LM key": exim | ntlmLMKey,
-		"key exchange": exim | ntlmKeyExchange, "no flags": 0,
-	} {
-		whole := ntlmChallenge(flags&^ntlmExtendedSecurity, "")
-		v1[name] = whole
-		for _, n := range []int{32, 40, 47} { // the fields that follow are of version 2
-			v1[name+", "+strconv.Itoa(n)+" octets"] = whole[:n]
-		}
-	}
-	named := []byte(ntlmChallenge(exim, ""))
-	named[12], named[14] = 8, 8 // a target name, where target information would be
-	v1["with a target name"] = string(named) + "M\x00A\x00I\x00L\x00"
-	for name, challenge := range v1 {
-		client := begin(t, NewNTLM, testCredentials())
-		r, err := client.Next([]byte(challenge))
-		if r != nil || err == nil || err.Error() != "the server knows only NTLM version 1" || complete(client) == nil {
-			t.Errorf("%s: %q, %v", name, r, err)
-		}
-	}
-	// Cyrus SASL sends no target information either, and checks version 2.
-	cyrus := ntlmChallenge(ntlmUnicode|ntlmExtendedSecurity, "")
-	if r, err := begin(t, NewNTLM, testCredentials()).Next([]byte(cyrus)); len(r) == 0 || err != nil {
-		t.Errorf("with extended session security: %q, %v", r, err)
-	}
-	for name, challenge := range map[string]string{ // which are none at all
-		"empty": "", "another message": "NTLMSSP\x00\x01\x00\x00\x00" + strings.Repeat("\x00", 20), "no signature": strings.Repeat("x", 48), "short": "NTLMSSP\x00\x02\x00\x00\x00",
-	} {
-		if r, err := begin(t, NewNTLM, testCredentials()).Next([]byte(challenge)); r != nil || err == nil || strings.Contains(err.Error(), "version 1") {
-			t.Errorf("%s: %q, %v", name, r, err)
-		}
-	}
 }

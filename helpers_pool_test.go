@@ -30,6 +30,9 @@ type habitServer struct {
 	// the session.
 	habit func(s *habitSession, verb, line string) *habitAnswer
 	ended func(s *habitSession) // the session is over and does not count any more
+	// record gets each message that is accepted, in place of taken. No commands are
+	// kept then.
+	record func(body []byte)
 
 	mu       sync.Mutex
 	sessions []*habitSession
@@ -117,6 +120,9 @@ func (s *habitServer) start(nc net.Conn) *habitSession {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.serving--
+		if s.record != nil {
+			p.in, p.body = nil, nil
+		}
 	})
 	return p
 }
@@ -251,9 +257,11 @@ func (p *habitSession) readLine() (string, bool) {
 		return "", false
 	}
 	line = strings.TrimSuffix(line, "\r\n")
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.log = append(p.log, habitLine{p.flight, line})
+	if p.srv.record == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.log = append(p.log, habitLine{p.flight, line})
+	}
 	return line, true
 }
 
@@ -371,6 +379,10 @@ func (p *habitSession) final(line string) bool {
 	goesOn := p.answer("MESSAGE", line, "250 taken", func() {
 		kept = true
 		p.accepted++
+		if p.srv.record != nil {
+			p.srv.record(p.body)
+			return
+		}
 		p.srv.mu.Lock()
 		defer p.srv.mu.Unlock()
 		p.srv.taken[string(p.body)]++

@@ -24,8 +24,9 @@ type pool struct {
 	slots   int                   // taken
 	waiters list.List             // of chan turn: first come, first served
 	bound   bound
-	goneAt  time.Time // when a session was closed last
+	gone    []time.Time // when the sessions were closed that ended just now
 	reaper  *time.Timer
+	trier   *time.Timer
 	sends   int           // calls that began and did not end
 	closed  bool          // no call may begin
 	killed  error         // why those that run are cut off
@@ -121,7 +122,9 @@ func (p *pool) dialMember(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	p.members[s] = struct{}{}
-	p.bound.dialed(p.slots, time.Now())
+	if p.bound.dialed(p.slots, time.Now()); p.waiters.Len() > 0 {
+		p.tryLater()
+	}
 	if p.killed != nil {
 		s.link.Kill(p.killed)
 	}
@@ -226,12 +229,12 @@ func (p *pool) retire(s *Session) {
 		s.link.Hurry()
 	}
 	if !s.Usable() { // does not wait
-		defer p.gone(s)
+		defer p.vacate(s)
 		s.Close()
 		return
 	}
 	go func() {
-		defer p.gone(s)
+		defer p.vacate(s)
 		defer p.logPanic()
 		s.Close()
 	}()
@@ -262,12 +265,12 @@ func (p *pool) hurries() bool {
 // drop closes a session that code of the caller's left by a panic, without a word to
 // the server, and frees its slot.
 func (p *pool) drop(s *Session) {
-	defer p.gone(s)
+	defer p.vacate(s)
 	s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
 }
 
-// gone frees the slot of a session that was closed.
-func (p *pool) gone(s *Session) {
+// vacate frees the slot of a session that was closed.
+func (p *pool) vacate(s *Session) {
 	p.remove(s)
 	p.free()
 }
@@ -277,7 +280,8 @@ func (p *pool) remove(s *Session) {
 	defer p.mu.Unlock()
 	delete(p.members, s)
 	delete(p.leaving, s)
-	p.goneAt = time.Now()
+	now := time.Now()
+	p.gone = append(p.goneJustNow(now), now)
 }
 
 // ping takes a session that the server answers over, and gives it back.

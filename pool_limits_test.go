@@ -179,6 +179,71 @@ func TestPoolBoundIsTriedAgain(t *testing.T) {
 	}
 }
 
+// One more session is tried when the time of the bound is over, also when everybody
+// waits and nothing else happens; and a server at which sessions come and go is not
+// dialed for every message.
+func TestPoolTriesMoreWhileAllWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		limit := func() int {
+			if time.Since(began) < time.Minute {
+				return 1
+			}
+			return 10
+		}
+		srv := allows(limit, turnAway{"CONNECT", habitAnswer{reply: "421 too many", closes: true}}, func(_ *habitSession, verb, _ string) *habitAnswer {
+			if verb == "MESSAGE" {
+				return &habitAnswer{reply: "250 taken", delay: 9 * time.Minute}
+			}
+			return nil
+		})
+		c := srv.client(t)
+		done := make(chan []error)
+		go func() { done <- sendAtOnce(context.Background(), c, 3) }()
+		time.Sleep(7 * time.Minute)
+		if st := c.Stats(); st.Open != 3 || st.Waiting != 0 {
+			t.Errorf("after 7 minutes: %+v", st)
+		}
+		wantAllSent(t, srv, <-done)
+		wantClosed(t, c, srv)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		const each = 5
+		srv := allows(fixed(3), turnAway{"CONNECT", habitAnswer{reply: "421 too many", closes: true}}, func(s *habitSession, verb, line string) *habitAnswer {
+			switch verb {
+			case "MAIL":
+				if s.accepted >= each {
+					return &habitAnswer{reply: "452 4.4.5 enough"}
+				}
+			case "MESSAGE":
+				return &habitAnswer{reply: "250 taken", delay: 50 * time.Millisecond}
+			}
+			return nil
+		})
+		c := srv.client(t)
+		const messages = 3000
+		var sent []error
+		var wg sync.WaitGroup
+		errs := make([][]error, 20)
+		for i := range errs {
+			wg.Go(func() {
+				for n := i * messages / 20; n < (i+1)*messages/20; n++ {
+					errs[i] = append(errs[i], sendNumber(t.Context(), c, n))
+				}
+			})
+		}
+		wg.Wait()
+		for _, list := range errs {
+			sent = append(sent, list...)
+		}
+		wantAllSent(t, srv, sent)
+		if n := srv.dials(); n > 2*messages/each {
+			t.Errorf("%d dials for %d messages, %d a session", n, messages, each)
+		}
+		wantClosed(t, c, srv)
+	})
+}
+
 // A server that turns everybody away fails every send with what it said, and none
 // hangs.
 func TestPoolServerRefusesEverybody(t *testing.T) {

@@ -88,6 +88,9 @@ func (p *pool) retireIdle() {
 // locked.
 func (p *pool) checkDrained() {
 	if p.drained != nil && p.sends == 0 && p.slots == 0 {
+		if p.trier != nil {
+			p.trier.Stop()
+		}
 		select {
 		case <-p.drained:
 		default:

@@ -46,6 +46,7 @@ func (p *pool) wait(ctx context.Context, front bool) (*Session, error) {
 	}
 	place := push(ch)
 	p.count.WaitCount++
+	p.tryLater()
 	leaving := p.oneToHurry()
 	p.mu.Unlock()
 	if leaving != nil {
@@ -105,10 +106,32 @@ func (p *pool) free() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slots--
+	p.handOut()
+	p.checkDrained()
+}
+
+// handOut gives the slots that there may be to those who wait. The pool is locked.
+func (p *pool) handOut() {
 	for p.slots < p.bound.limit(p.cfg.Pool.MaxSessions, time.Now()) && p.wake(turn{}) {
 		p.slots++
 	}
-	p.checkDrained()
+}
+
+// tryLater has one more session tried when the time of the bound is over, also when
+// everybody waits. The pool is locked.
+func (p *pool) tryLater() {
+	grows, ok := p.bound.growsIn(time.Now())
+	if !ok {
+		return
+	}
+	if p.trier != nil {
+		p.trier.Stop()
+	}
+	p.trier = time.AfterFunc(grows, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.handOut() // whoever dials then learns more
+	})
 }
 
 // wake hands a turn to the first waiter.
@@ -128,20 +151,18 @@ func (p *pool) wake(t turn) bool {
 // err is the error of the dial, and the slot is still the caller's.
 func (p *pool) waitForOther(ctx context.Context, refused error) (s *Session, waits bool, err error) {
 	p.mu.Lock()
-	others := p.slots - 1
-	justGone := time.Since(p.goneAt) < noticeTime
+	now := time.Now()
+	others, gone := p.slots-1, len(p.goneJustNow(now))
 	if others < 1 {
 		p.mu.Unlock()
-		if justGone && pause(ctx, p.life) {
+		if gone > 0 && pause(ctx, p.life) {
 			return nil, true, nil
 		}
 		return nil, false, refused
 	}
-	switch now := time.Now(); {
-	case !justGone:
-		p.bound.refused(others, now)
-	case p.bound.n == 0: // the server counts one more, perhaps several
-		p.bound.refused(others+1, now)
+	p.bound.refused(others+gone, now)
+	if gone > 0 {
+		p.bound.hold(others, now)
 	}
 	p.slots--
 	if n := len(p.idle); n > 0 {
@@ -160,6 +181,15 @@ const (
 	// pauseTime is the time between two dials meanwhile.
 	pauseTime = 100 * time.Millisecond
 )
+
+// goneJustNow returns when the sessions were closed that the server may not have
+// noticed the end of. The pool is locked.
+func (p *pool) goneJustNow(now time.Time) []time.Time {
+	for len(p.gone) > 0 && now.Sub(p.gone[0]) >= noticeTime {
+		p.gone = p.gone[1:]
+	}
+	return p.gone
+}
 
 // pause waits for pauseTime. It returns false when either context is done first.
 func pause(ctx, life context.Context) bool {
@@ -205,6 +235,9 @@ func isLimit(err error) bool {
 type bound struct {
 	n     int // 0: nothing is known
 	until time.Time
+
+	held      int // so many for a moment, whatever n is
+	heldUntil time.Time
 }
 
 // believeBound is how long a bound is believed before one more session is tried.
@@ -212,6 +245,9 @@ const believeBound = 3 * time.Minute
 
 // limit is how many sessions there may be.
 func (b *bound) limit(most int, now time.Time) int {
+	if now.Before(b.heldUntil) {
+		most = min(b.held, most)
+	}
 	switch {
 	case b.n == 0:
 		return most
@@ -220,6 +256,22 @@ func (b *bound) limit(most int, now time.Time) int {
 	}
 	return min(b.n+1, most)
 }
+
+// growsIn is how long it takes until there may be more sessions than now; ok is false
+// when time alone does not change that.
+func (b *bound) growsIn(now time.Time) (d time.Duration, ok bool) {
+	switch {
+	case now.Before(b.heldUntil):
+		return b.heldUntil.Sub(now), true
+	case b.n > 0 && now.Before(b.until):
+		return b.until.Sub(now), true
+	}
+	return 0, false
+}
+
+// hold has no more than n sessions for as long as the server may not have noticed the
+// end of others.
+func (b *bound) hold(n int, now time.Time) { b.held, b.heldUntil = n, now.Add(noticeTime) }
 
 // refused notes that the server allows n sessions and not one more.
 func (b *bound) refused(n int, now time.Time) {

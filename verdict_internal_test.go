@@ -58,6 +58,28 @@ func TestRecipientStatus(t *testing.T) {
 	}
 }
 
+// A recipient that was not asked for has not got the message, whatever became of it.
+func TestNotAskedForIsUnsent(t *testing.T) {
+	env := Envelope{From: "a@test.example", To: To("b@test.example", "c@test.example"), Partial: true}
+	var p plan
+	if err := p.write(&env, "", newMemory().(*memory)); err != nil {
+		t.Fatal(err)
+	}
+	for _, final := range []int{250, 554, 0} {
+		a := &attempt{plan: &p, lacks: []error{nil, &AddressError{Addr: "c@test.example", Err: ErrUnsupported}}}
+		a.Mode.Skip = []bool{false, true}
+		a.Mail.Code, a.Final.Code, a.Committed = 250, final, true
+		a.Rcpt = []link.Reply{{Code: 250}, {}}
+		if final == 0 {
+			a.Lost = &link.Failure{Kind: link.Ended, Step: link.Final, Err: io.EOF}
+		}
+		_, failed := judge(&p, a)
+		if got := failed.Recipients[1]; got.Status != RecipientUnsent || !errors.Is(failed, ErrUnsupported) {
+			t.Errorf("%d to the message: %v, %v", final, got.Status, failed)
+		}
+	}
+}
+
 // dice gives out the octets of a fuzz input, and zeros after them.
 type dice []byte
 

@@ -393,3 +393,23 @@ func TestPreparedGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// A message shares the flight of its envelope only where a refusal can do no harm: not
+// on a session that has something to forget first, and not all or nothing to several.
+func TestEarlyDataStaysBack(t *testing.T) {
+	two := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\nC: RCPT TO:<c@test.example>\n"
+	one := "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<b@test.example>\n"
+	s := openSession(t, smtptest.Play(t, greeted("PIPELINING", "CHUNKING")+
+		two+"S: 250 ok\nS: 250 ok\nS: 250 ok\n"+memoBDAT+"S: 250 taken\n"+
+		two+"S: 250 ok\nS: 250 ok\nS: 450 later\n"+
+		"C: RSET\n"+one+"S: 250 reset\nS: 250 ok\nS: 250 ok\n"+memoBDAT+"S: 250 taken\n"+
+		one+memoBDAT+"S: 250 ok\nS: 250 ok\nS: 250 taken\nC: QUIT\nS: 221 bye\neof"),
+		plainText(func(o *submission.Options) { o.EarlyData = true }))
+	mustSend(t, s, memoTo("b@test.example", "c@test.example"))
+	if _, err := send(s, memoTo("b@test.example", "c@test.example")); err == nil {
+		t.Error("a message for one of two was sent, all or nothing")
+	}
+	mustSend(t, s, memoTo("b@test.example"))
+	mustSend(t, s, memoTo("b@test.example"))
+	s.Close()
+}

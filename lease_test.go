@@ -413,3 +413,30 @@ func TestEarlyDataStaysBack(t *testing.T) {
 	mustSend(t, s, memoTo("b@test.example"))
 	s.Close()
 }
+
+// A used session that turns out dead at its second EHLO, which an envelope that asks for
+// more is the reason of, costs the message nothing: nothing of it was sent.
+func TestStartsAgainAfterSecondEHLO(t *testing.T) {
+	const (
+		ehlo  = "C: EHLO client.test.example\nS: 250-mail.test.example\nS: 250-PIPELINING\nS: 250 AUTH PLAIN\n"
+		login = "S: 220 hi\n" + ehlo + "C: AUTH PLAIN AHVzZXIAc2VjcmV0\nS: 235 welcome\n"
+		more  = "C: EHLO client.test.example\nS: 250-mail.test.example\nS: 250-PIPELINING\nS: 250 DSN\n"
+	)
+	dsn := strings.Replace(flightOK, "FROM:<a@test.example>", "FROM:<a@test.example> RET=HDRS", 1)
+	for _, end := range []string{"close", "reset", "S: 421 4.4.2 idle", "S: what", "S: 221 bye"} {
+		t.Run(end, func(t *testing.T) {
+			c := scriptedClient(t, func(o *submission.Options) {
+				o.InsecureAuth = true
+				o.Auth = submission.Password{Username: "user", Password: "secret", Mechanisms: []string{"PLAIN"}}
+			}, login+flightOK+"C: EHLO client.test.example\n"+end+"\neof", login+more+dsn+"C: QUIT\nS: 221 bye\neof")
+			if _, err := c.Send(context.Background(), memoTo("b@test.example"), strings.NewReader(memo)); err != nil {
+				t.Fatal(err)
+			}
+			env := memoTo("b@test.example")
+			env.DSN.Return = submission.ReturnHeaders
+			if _, err := c.Send(context.Background(), env, strings.NewReader(memo)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -73,7 +73,7 @@ func TestWindow(t *testing.T) {
 	for _, chunking := range []bool{false, true} {
 		for over := range 2 {
 			t.Run(fmt.Sprintf("%d octets, chunking %v", octets+over, chunking), func(t *testing.T) {
-				e := windowTo(window + over)
+				e := windowTo(octets + over)
 				m := Mode{Pipelining: true, Chunking: chunking, ChunkSize: 100}
 				first, rest := e, envelope(nil)
 				if over > 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -139,4 +140,32 @@ func ExampleAuthFunc_ntlmFlags() {
 	defer client.Close()
 	fmt.Println(client.Ping(context.Background()))
 	// Output: <nil>
+}
+
+// A server whose challenge has no target information gets "*", and nothing else: its
+// kind knows only version 1, and would take the response for a wrong password.
+func TestNTLMVersion1IsNotAnswered(t *testing.T) {
+	challenge := "NTLMSSP\x00\x02\x00\x00\x00" + "\x00\x00\x00\x00\x28\x00\x00\x00" + "\x01\x82\x00\x00" + "\x01\x23\x45\x67\x89\xab\xcd\xef" + strings.Repeat("\x00", 16)
+	var said []string
+	srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Mechanisms: []string{"NTLM", "PLAIN"}, Accounts: map[string]string{"username": "password"},
+		Hook: func(c smtptest.Command) *smtptest.Answer {
+			switch c.Verb {
+			case "AUTH":
+				said = append(said, c.Line[:len("AUTH NTLM")])
+				return &smtptest.Answer{Reply: "334 " + b64(challenge)}
+			case "RESPONSE":
+				said = append(said, c.Line)
+				return &smtptest.Answer{Reply: "501 cancelled"}
+			}
+			return nil
+		}})
+	_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, plainText(withAuthInClear(password(mechanisms("NTLM", "PLAIN")))))
+	srv.Close()
+	e := wantError[*submission.AuthError](t, err)
+	if !strings.Contains(err.Error(), "the server knows only NTLM version 1") || e.Reply != nil || e.Temporary() {
+		t.Errorf("%v", err)
+	}
+	if !slices.Equal(said, []string{"AUTH NTLM", "*"}) {
+		t.Errorf("said %q", said)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -218,4 +219,53 @@ func FuzzNTLMChallenge(f *testing.F) {
 			t.Fatalf("a server would not take %q", r)
 		}
 	})
+}
+
+// A server whose challenge has no target information knows only version 1 of the
+// response, as Exim does: nothing is sent that it would refuse as a wrong password.
+// Cyrus SASL has none either, but leaves a place for it, and checks version 2.
+func TestNTLMVersion1Only(t *testing.T) {
+	// As seen from Exim 4.96 and Cyrus SASL 2.1.28. The difference is where the text
+	// begins: at octet 40 there is no place for target information.
+	exim := "NTLMSSP\x00\x02\x00\x00\x00" + "\x00\x00\x00\x00\x28\x00\x00\x00" + "\x01\x82\x00\x00" + ntlmServerChallenge + strings.Repeat("\x00", 16)
+	cyrus := strings.Replace(exim, "\x28", "\x30", 1)
+
+	v1 := map[string]string{"Exim": exim, "Exim, other flags": strings.Replace(exim, "\x01\x82\x00", "\x05\x82\x02", 1)}
+	for _, n := range []int{32, 40, 47} { // the fields that follow are of version 2
+		v1["Exim, cut after "+strconv.Itoa(n)] = exim[:n]
+		v1["Cyrus SASL, cut after "+strconv.Itoa(n)] = cyrus[:n]
+	}
+	v1["nowhere"] = strings.Replace(exim, "\x28", "\x00", 1)
+	for flag, name := range map[uint32]string{
+		0x00000004: "REQUEST_TARGET", 0x00010000: "TARGET_TYPE_DOMAIN", 0x00020000: "TARGET_TYPE_SERVER",
+		0x00800000: "TARGET_INFO", 0x00080000: "EXTENDED_SESSIONSECURITY",
+	} { // each promises what is not there, or is not of a server like Cyrus SASL
+		v1["only "+name] = ntlmChallenge(0x8201|flag, "")
+	}
+	named := []byte(ntlmChallenge(0x00028205, "")) // with a target name, where target information would be
+	named[12], named[14], named[16] = 8, 8, 40
+	v1["with a target name"] = string(named[:40]) + "M\x00A\x00I\x00L\x00"
+	for name, challenge := range v1 {
+		client := begin(t, NewNTLM, testCredentials())
+		r, err := client.Next([]byte(challenge))
+		if r != nil || err == nil || err.Error() != "the server knows only NTLM version 1" || complete(client) == nil {
+			t.Errorf("%s: %q, %v", name, r, err)
+		}
+	}
+
+	for name, challenge := range map[string]string{
+		"Cyrus SASL": cyrus, "target information": ntlmChallenge(0x8201, ntlmTarget), "target information, all flags": ntlmChallenge(0x00028205|ntlmUnicode, ntlmTarget),
+	} {
+		if r, err := begin(t, NewNTLM, testCredentials()).Next([]byte(challenge)); len(r) == 0 || err != nil {
+			t.Errorf("%s: %q, %v", name, r, err)
+		}
+	}
+
+	for name, challenge := range map[string]string{ // which are none at all
+		"empty": "", "another message": "NTLMSSP\x00\x01\x00\x00\x00" + strings.Repeat("\x00", 20), "no signature": strings.Repeat("x", 48), "short": "NTLMSSP\x00\x02\x00\x00\x00",
+	} {
+		if r, err := begin(t, NewNTLM, testCredentials()).Next([]byte(challenge)); r != nil || err == nil || strings.Contains(err.Error(), "version 1") {
+			t.Errorf("%s: %q, %v", name, r, err)
+		}
+	}
 }

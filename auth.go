@@ -44,7 +44,8 @@ type ServerInfo struct {
 	Mechanisms []string             // offered and not yet refused, in upper case and the server's order
 	TLS        *tls.ConnectionState // nil in clear text
 
-	offered  []string // as Mechanisms was at first
+	offered  []string    // as Mechanisms was at first
+	tried    *authClient // whose mechanism was refused before, nil for none
 	verified bool
 	mayShow  bool
 }
@@ -116,6 +117,7 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 			return failed // the server never listed it: the loop would not end
 		}
 		info = left
+		info.tried, _ = client.(*authClient)
 	}
 }
 

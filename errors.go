@@ -209,9 +209,13 @@ func (e *TLSError) detail() string {
 // Unwrap returns Err.
 func (e *TLSError) Unwrap() error { return e.Err }
 
-// Temporary reports whether the network failed. A certificate that is not trusted
-// is not temporary.
+// Temporary reports whether the network failed, or the server answered a 4yz in
+// clear text where TLS was to begin. A certificate that is not trusted is not
+// temporary.
 func (e *TLSError) Temporary() bool {
+	if reply := clearReply(e.Err); reply != nil {
+		return mayPass(reply)
+	}
 	_, all := temporary(e.Err)
 	return all
 }

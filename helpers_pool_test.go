@@ -24,8 +24,8 @@ import (
 type habitServer struct {
 	keywords []string    // of the reply to EHLO
 	tls      *tls.Config // TLS from the first byte, nil for clear text
-	// habit is asked about each command; nil is the polite answer. The events are
-	// CONNECT before the greeting, MESSAGE when the whole message was read, and
+	// habit is asked about each command; nil is the polite answer. The events are TLS
+	// before that begins, where any answer ends the session, CONNECT before the greeting, MESSAGE when the whole message was read, and
 	// BDAT when a chunk that is not the last was read. It runs on the goroutine of
 	// the session.
 	habit func(s *habitSession, verb, line string) *habitAnswer
@@ -228,8 +228,15 @@ func (p *habitSession) hangUp() { p.nc.Close() }
 func (p *habitSession) run() {
 	if p.srv.tls != nil {
 		t := tls.Server(p.nc, p.srv.tls)
-		if a := p.ask("CONNECT", ""); a != nil && a.reply == "" && a.closes {
-			return // without a word, before TLS
+		if a := p.ask("TLS", ""); a != nil {
+			if a.reply != "" {
+				p.say(a.reply) // in clear
+				p.nc.Read(make([]byte, 1))
+			}
+			if m, ok := p.nc.(*habitConn); ok && a.resets {
+				m.reset()
+			}
+			return
 		}
 		if t.Handshake() != nil {
 			return

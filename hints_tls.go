@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -49,6 +50,21 @@ func clearText(err error) (text string, ok bool) {
 	}
 	first := header.RecordHeader[0]
 	return quoted(string(header.RecordHeader[:])), first >= ' ' && first < 0x7f
+}
+
+// clearReply returns the code that the server answered in clear text where TLS was to
+// begin, nil when it did not. Servers turn clients away so who are too many.
+func clearReply(err error) *Reply {
+	var header tls.RecordHeaderError
+	if !errors.As(err, &header) {
+		return nil
+	}
+	said := header.RecordHeader
+	code, err := strconv.Atoi(string(said[:3]))
+	if err != nil || code < 200 || code > 599 || said[3] != ' ' && said[3] != '-' {
+		return nil
+	}
+	return &Reply{Code: code}
 }
 
 // clearTextHint says what to make of what came in place of the first record of TLS,

@@ -40,17 +40,22 @@ func (o OAuth2) Mechanism(ctx context.Context, s ServerInfo) (sasl.Client, error
 	if o.Token == nil {
 		return nil, errors.New("OAuth2.Token is nil")
 	}
+	withSecret := func(token redact.Secret) (*authClient, error) {
+		client, err := create(mechanism.Credentials{Username: o.Username, Password: token, Host: s.Host, Port: s.Port})
+		return &authClient{Client: client, secret: token, public: o.Username}, err
+	}
 	withToken := func(ctx context.Context, renew bool) (*authClient, error) {
 		token, err := o.Token(ctx, renew)
 		if err != nil {
 			return nil, fmt.Errorf("token: %w", err)
 		}
-		client, err := create(mechanism.Credentials{
-			Username: o.Username, Password: redact.Hide(token), Host: s.Host, Port: s.Port,
-		})
-		return &authClient{Client: client, secret: redact.Hide(token), public: o.Username}, err
+		return withSecret(redact.Hide(token))
 	}
-	client, err := withToken(ctx, false)
+	fetch := func() (*authClient, error) { return withToken(ctx, false) }
+	if before := s.tried; before != nil && before.renew != nil && before.public == o.Username {
+		fetch = func() (*authClient, error) { return withSecret(before.secret) }
+	}
+	client, err := fetch()
 	if err != nil {
 		return nil, err
 	}

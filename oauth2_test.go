@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
 )
 
 // A token is asked for once a session, and a new one when the server refused it.
@@ -53,6 +56,39 @@ func TestOAuth2(t *testing.T) {
 		auth := submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) { return "right-password", nil }}
 		if used, err := login(t, srv, o, auth); err != nil || used != "OAUTHBEARER" {
 			t.Errorf("%s, %v", used, err)
+		}
+	})
+	// What is refused is the mechanism, not the token: it is asked for once.
+	t.Run("OAUTHBEARER unknown after all", func(t *testing.T) {
+		for _, code := range []string{"504", "534"} {
+			srv := serve(t, &smtptest.Config{
+				Accounts: map[string]string{"user": "right-password"}, Mechanisms: []string{"XOAUTH2", "OAUTHBEARER"},
+				Hook: func(c smtptest.Command) *smtptest.Answer {
+					if c.Verb == "AUTH" && strings.Contains(c.Line, "OAUTHBEARER") {
+						return &smtptest.Answer{Reply: code + " 5.5.4 unknown"}
+					}
+					return nil
+				}})
+			o := &submission.Options{TLSConfig: srv.ClientTLSConfig()}
+			for _, around := range []bool{false, true} {
+				var asked []bool
+				tokens := []string{"wrong-stale", "right-password"}
+				auth := submission.Auth(submission.OAuth2{Username: "user", Token: func(_ context.Context, renew bool) (string, error) {
+					asked = append(asked, renew)
+					return tokens[len(asked)-1], nil
+				}})
+				if inner := auth; around {
+					auth = submission.AuthFunc(func(ctx context.Context, s submission.ServerInfo) (sasl.Client, error) {
+						if verbs := fmt.Sprintf("%v %+v %#v", s, s, s); strings.Contains(verbs, "wrong-stale") {
+							t.Errorf("ServerInfo shows the token: %s", verbs)
+						}
+						return inner.Mechanism(ctx, s)
+					})
+				}
+				if used, err := login(t, srv, o, auth); err != nil || used != "XOAUTH2" || !slices.Equal(asked, []bool{false, true}) {
+					t.Errorf("%s, around %v: %s, %v, asked %v", code, around, used, err, asked)
+				}
+			}
 		}
 	})
 	t.Run("not in clear text", func(t *testing.T) {

@@ -67,8 +67,8 @@ func pause(ctx, life context.Context) bool {
 }
 
 // isLimit reports whether an error of a dial may mean that the server allows no
-// more sessions: a 4yz, a 421 or an end at the greeting, EHLO or AUTH, or an end
-// where TLS was to begin.
+// more sessions: a 4yz, a 421 or an end at the greeting, EHLO or AUTH, or where TLS
+// was to begin.
 func isLimit(err error) bool {
 	var reply *Reply
 	stage := StageDial
@@ -78,7 +78,7 @@ func isLimit(err error) bool {
 	case *AuthError:
 		reply, stage = err.Reply, StageAuth
 	case *TLSError:
-		stage = StageTLS
+		reply, stage = clearReply(err.Err), StageTLS
 	}
 	switch stage {
 	case StageGreeting, StageHello, StageAuth, StageTLS:

@@ -2,6 +2,7 @@ package submission_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"runtime"
@@ -56,7 +57,7 @@ func allows(limit func() int, way turnAway, also func(*habitSession, string, str
 	var mu sync.Mutex
 	srv.habit = func(s *habitSession, verb, line string) *habitAnswer {
 		mu.Lock()
-		if verb == "CONNECT" {
+		if verb == "CONNECT" && !admitted[s] || verb == "TLS" {
 			if len(admitted) >= limit() {
 				tooMany[s] = true
 			} else {
@@ -120,6 +121,54 @@ func TestPoolServerAllowsThree(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Where TLS is spoken from the first byte a server turns sessions away before that or
+// within it: in clear, as Exim does, or by an end.
+func TestPoolServerAllowsThreeOverTLS(t *testing.T) {
+	clear := "421 4.7.0 too many connections"
+	for _, way := range append(waysToTurnAway(),
+		turnAway{"TLS", habitAnswer{reply: clear}}, turnAway{"TLS", habitAnswer{reply: "421-" + clear[4:] + "\n" + clear}},
+		turnAway{"TLS", habitAnswer{reply: "450 4.7.1 too many connections"}}, turnAway{"TLS", habitAnswer{reply: "454 4.3.2 too many"}},
+		turnAway{"TLS", habitAnswer{}}, turnAway{"TLS", habitAnswer{resets: true}},
+	) {
+		t.Run(way.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := allows(fixed(3), way, slowly)
+				srv.tls = &tls.Config{Certificates: []tls.Certificate{selfSigned()}}
+				c := srv.client(t, withLogin, func(o *submission.Options) {
+					o.TLS, o.TLSConfig = submission.TLSImplicit, &tls.Config{InsecureSkipVerify: true}
+				})
+				wantAllSent(t, srv, sendAtOnce(t.Context(), c, 30))
+				if st := c.Stats(); st.Bound != 3 {
+					t.Errorf("bound %d, want 3", st.Bound)
+				}
+				wantClosed(t, c, srv)
+			})
+		})
+	}
+}
+
+// What a server says in clear in place of TLS is temporary when its code is.
+func TestRefusedInClearInsteadOfTLS(t *testing.T) {
+	for code, temporary := range map[string]bool{"421": true, "450": true, "454": true, "221": true, "554": false, "500": false, "220": false, "4xx": false, "42": false, "+OK": false, "* O": false} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := newHabitServer("PIPELINING")
+			srv.tls = &tls.Config{}
+			srv.habit = func(_ *habitSession, verb, _ string) *habitAnswer {
+				return &habitAnswer{reply: code + " 4.7.0 not now"}
+			}
+			c := srv.client(t, func(o *submission.Options) { o.TLS = submission.TLSImplicit })
+			err := sendNumber(t.Context(), c, 0)
+			if e := wantError[*submission.SendError](t, err); e.Temporary() != temporary || e.Outcome != submission.NotSent {
+				t.Errorf("%s: %v: temporary %v", code, err, e.Temporary())
+			}
+			if e := wantError[*submission.TLSError](t, err); e.Temporary() != temporary {
+				t.Errorf("%s: %v: temporary %v", code, err, e.Temporary())
+			}
+			wantClosed(t, c, srv)
+		})
 	}
 }
 

@@ -66,7 +66,6 @@ func (d *dialing) try(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.outcome, d.remote = dialAnswered, nc.RemoteAddr()
 	return newSession(ctx, nc, d.cfg, d)
 }
 

@@ -19,19 +19,20 @@ import (
 // newSession opens a session: greeting, EHLO, TLS, AUTH. d is the Dial that nc was
 // made for, nil when it was handed to NewSession.
 func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (ready *Session, err error) {
-	s := &Session{cfg: cfg, dialing: d, local: cfg.isLocal(nc), secrets: cfg.secretsOver(nc), born: time.Now()}
-	s.link = link.New(nc, s.linkConfig())
+	s := linkedTo(nc, cfg, d)
 	s.link.Begin(ctx)
 	defer func() {
-		switch {
-		case err != nil:
-			s.link.Quit()
-			err = cleaned(s.asTLSError(err), &s.secrets)
-			d.judge(s, err)
-		case ready == nil: // an Auth or a Trace of the caller's panics
-			s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
-		}
-		s.link.End()
+		func() {
+			defer s.link.End()
+			switch {
+			case err != nil:
+				s.link.Quit()
+				err = cleaned(s.asTLSError(err), &s.secrets)
+				d.judge(s, err)
+			case ready == nil: // an Auth or a Trace of the caller's panics
+				s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
+			}
+		}()
 		s.dialing = nil
 		if err == nil && !s.link.Usable() { // cancelled at the very end
 			ready, err = nil, s.connectError(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
@@ -67,6 +68,24 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (read
 		s.helloOutdated = !cfg.helloSaysAll.Load()
 	}
 	return s, nil
+}
+
+// linkedTo returns a session over nc that has heard and said nothing yet. A panic of
+// nc's closes it.
+func linkedTo(nc net.Conn, cfg *config, d *dialing) *Session {
+	var s *Session
+	defer func() {
+		if s == nil {
+			nc.Close()
+		}
+	}()
+	made := &Session{cfg: cfg, dialing: d, local: cfg.isLocal(nc), secrets: cfg.secretsOver(nc), born: time.Now()}
+	if d != nil {
+		d.outcome, d.remote = dialAnswered, nc.RemoteAddr()
+	}
+	made.link = link.New(nc, made.linkConfig())
+	s = made
+	return s
 }
 
 // connectError makes a ConnectError of a reply that refused or an error at stage.

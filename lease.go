@@ -90,6 +90,36 @@ func (t *Transaction) try(to txState) {
 	}
 }
 
+// mayStartAgain reports whether the message may start once more on a session that was
+// never used: it met one that was, and nothing of it can have been accepted.
+func (t *Transaction) mayStartAgain() bool {
+	a := &t.attempt
+	return a.reused && a.refused == nil && a.StartsAgain() && t.ctx.Err() == nil
+}
+
+// blamesSession reports whether the message met a used session that was the trouble,
+// and that no message will meet again, so that it may pass on another one. It is for
+// a message that cannot start once more by itself.
+func (t *Transaction) blamesSession() bool {
+	a := &t.attempt
+	switch {
+	case a.refused != nil || !a.StartsAgain():
+		return false
+	case t.lender != nil:
+		return a.reused
+	case t.s == nil || !t.s.used:
+		return false
+	}
+	if a.Lost == nil {
+		t.s.link.Look(link.Mail) // the server may have hung up after its refusal
+		return !t.s.Usable()
+	}
+	// What says no unasked ends the session. What says yes, or nothing that is a reply,
+	// is a server that breaks the protocol.
+	refused := a.Lost.Kind == link.Unasked && a.Lost.Reply.Negative()
+	return refused || !isType[*ProtocolError](lostError(a.Lost))
+}
+
 // borrow gets a session. A transaction of Begin is a call of the pool from here on.
 func (t *Transaction) borrow() (loan, error) {
 	if !t.entered {

@@ -74,7 +74,9 @@ func (h mineHandler) WithGroup(string) slog.Handler      { return h }
 type minePlace struct {
 	name string
 	tls  bool // it is called under TLS only
-	lay  func(o *submission.Options, m *mine)
+	// stride leaves out all but each nth call, where there are very many.
+	stride int64
+	lay    func(o *submission.Options, m *mine)
 	// source says that the code is the source of the messages.
 	source func(m *mine, text string) io.Reader
 }
@@ -104,6 +106,8 @@ func minePlaces() []minePlace {
 				return dial.DialContext(ctx, network, addr)
 			})
 		}},
+		minePlace{name: "net.Conn", lay: layMineConn},
+		minePlace{name: "net.Conn under TLS", tls: true, lay: layMineConn, stride: 7},
 		minePlace{name: "TLSClient", tls: true, lay: func(o *submission.Options, m *mine) {
 			o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 				m.call()
@@ -127,6 +131,59 @@ func minePlaces() []minePlace {
 			return mineSeeker{mineReader{strings.NewReader(text), m}}
 		}},
 	)
+}
+
+func layMineConn(o *submission.Options, m *mine) {
+	dial := o.Dialer
+	o.Dialer = dialFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return mineConn{nc, m}, nil
+	})
+}
+
+// mineConn is a connection of a caller's.
+type mineConn struct {
+	net.Conn
+	mine *mine
+}
+
+func (c mineConn) Read(p []byte) (int, error) {
+	c.mine.call()
+	return c.Conn.Read(p)
+}
+
+func (c mineConn) Write(p []byte) (int, error) {
+	c.mine.call()
+	return c.Conn.Write(p)
+}
+
+func (c mineConn) SetReadDeadline(t time.Time) error {
+	c.mine.call()
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c mineConn) SetWriteDeadline(t time.Time) error {
+	c.mine.call()
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c mineConn) SetDeadline(t time.Time) error {
+	c.mine.call()
+	return c.Conn.SetDeadline(t)
+}
+
+func (c mineConn) RemoteAddr() net.Addr {
+	c.mine.call()
+	return c.Conn.RemoteAddr()
+}
+
+func (c mineConn) Close() error {
+	defer c.Conn.Close()
+	c.mine.call()
+	return nil
 }
 
 type mineSASL struct {
@@ -268,7 +325,7 @@ func TestPoolCallersCodePanics(t *testing.T) {
 							continue
 						}
 						most := int64(1)
-						for at := int64(0); at <= most; at++ {
+						for at := int64(0); at <= most; at += max(place.stride, 1) {
 							m := &mine{at: at, always: always, exits: exits}
 							synctest.Test(t, func(t *testing.T) {
 								srv := newHabitServer(append(keywords, "AUTH PLAIN")...)

@@ -22,7 +22,7 @@ func (p *pool) reap() {
 	}
 	p.mu.Unlock()
 	for _, s := range old {
-		p.retire(s)
+		p.retireHere(s)
 	}
 }
 
@@ -47,6 +47,12 @@ func (p *pool) retire(s *Session) {
 		defer p.logPanic()
 		s.Close()
 	}()
+}
+
+// retireHere is retire on a goroutine of the pool's own.
+func (p *pool) retireHere(s *Session) {
+	defer p.logPanic()
+	p.retire(s)
 }
 
 // dismiss closes a session, and keeps its slot.
@@ -97,11 +103,16 @@ func (p *pool) remove(s *Session) {
 // where nobody else could.
 func (p *pool) logPanic() {
 	if r := recover(); r != nil {
-		defer func() { recover() }() // the Logger may be what panics
-		logger := p.cfg.Logger
-		if logger == nil {
-			logger = slog.Default()
-		}
-		logger.Error("panic in a hook of Trace or Logger", "panic", r)
+		p.cfg.logPanic(r)
 	}
+}
+
+// logPanic tells of a panic that was caught.
+func (c *config) logPanic(r any) {
+	defer func() { recover() }() // the Logger may be what panics
+	logger := c.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	logger.Error("panic in a hook of Trace or Logger, or in a connection", "panic", r)
 }

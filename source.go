@@ -177,22 +177,3 @@ func (t *Transaction) startOver() bool {
 	t.state, t.fresh = txHolding, true
 	return true
 }
-
-// mayStartAgain reports whether the message may start once more on a session that was
-// never used: it met one that was, and nothing of it can have been accepted.
-func (t *Transaction) mayStartAgain() bool {
-	a := &t.attempt
-	return a.reused && a.refused == nil && a.StartsAgain() && t.ctx.Err() == nil
-}
-
-// blamesSession reports whether the message met a used session that was the trouble,
-// and that no message will meet again, so that it may pass on another one. It is for
-// a message that cannot start once more by itself.
-func (t *Transaction) blamesSession() bool {
-	a := &t.attempt
-	used := a.reused
-	if t.lender == nil {
-		used = t.s != nil && t.s.used && !t.s.Usable() && !isType[*ProtocolError](lostError(a.Lost))
-	}
-	return used && a.refused == nil && a.StartsAgain()
-}

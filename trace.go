@@ -35,6 +35,7 @@ type Trace struct {
 func (s *Session) linkConfig() link.Config {
 	t := &s.cfg.Timeouts
 	c := link.Config{
+		Panicked: s.cfg.logPanic,
 		Limits: link.Limits{Greeting: t.Greeting, Command: t.Command, DataInit: t.DataInit,
 			DataBlock: t.DataBlock, DataFinal: t.DataFinal, Quit: t.Quit},
 		NoQuitWait: s.cfg.NoQuitWait,

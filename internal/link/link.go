@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"slices"
 	"sync"
@@ -30,6 +31,9 @@ type Config struct {
 	Received func(Reply)
 	// Closed is called once, when the connection is closed: nil after a QUIT.
 	Closed func(*Failure)
+	// Panicked gets what a connection of the caller's panicked with where it was
+	// closed from another goroutine than the one that uses the link.
+	Panicked func(any)
 }
 
 // Link is one connection to a server. It is used by one goroutine at a time.
@@ -94,7 +98,7 @@ func New(nc net.Conn, cfg Config) *Link {
 	boundSendBuffer(raw)
 	l.cancel = func() {
 		defer l.watcher.Done()
-		raw.Close()
+		l.cut()
 	}
 	l.trust = true
 	if l.timer = raw; raw.SetReadDeadline(never) != nil {
@@ -171,6 +175,17 @@ func (l *Link) End() {
 // as if its context were done for the reason why.
 func (l *Link) Kill(why error) {
 	l.killed.CompareAndSwap(nil, &why)
+	l.cut()
+}
+
+// cut closes the raw connection from another goroutine, where a panic would end the
+// process, or a call that has nothing to do with it.
+func (l *Link) cut() {
+	defer func() {
+		if r := recover(); r != nil && l.cfg.Panicked != nil {
+			l.cfg.Panicked(r)
+		}
+	}()
 	l.raw().Close()
 }
 
@@ -193,20 +208,6 @@ func (l *Link) Cancelled(step Step) *Failure {
 		return l.Break(&Failure{Kind: Cancelled, Step: step, Err: why})
 	}
 	return nil
-}
-
-// CloseOnDone closes nc when ctx is done, until release is called.
-func CloseOnDone(ctx context.Context, nc net.Conn) (release func()) {
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		nc.Close()
-	})
-	return func() {
-		if !stop() {
-			<-closed
-		}
-	}
 }
 
 // EitherDone returns a context that is done when ctx or other is, until release is
@@ -252,10 +253,19 @@ func (l *Link) close(why *Failure) {
 	if l.closed {
 		return
 	}
-	for _, nc := range l.layers {
-		nc.Close()
+	l.closeLayers(slices.Backward(l.layers), why)
+}
+
+// closeLayers closes all layers, from the end of list to its start, and each of them
+// also when another one panics.
+func (l *Link) closeLayers(list iter.Seq2[int, net.Conn], why *Failure) {
+	l.closed = true
+	if l.cfg.Closed != nil {
+		defer l.cfg.Closed(why)
 	}
-	l.announceClosed(why)
+	for _, nc := range list {
+		defer nc.Close()
+	}
 }
 
 // closeGently closes all layers, the raw one last, so that each may say goodbye
@@ -268,17 +278,7 @@ func (l *Link) closeGently(deadline time.Time) {
 		l.failed = &Failure{Kind: GivenUp, Step: Quit}
 	}
 	// A layer may set a deadline of its own, as crypto/tls does.
-	cut := time.AfterFunc(time.Until(deadline), func() { l.raw().Close() })
+	cut := time.AfterFunc(time.Until(deadline), l.cut)
 	defer cut.Stop()
-	for _, nc := range slices.Backward(l.layers) {
-		nc.Close()
-	}
-	l.announceClosed(nil)
-}
-
-func (l *Link) announceClosed(why *Failure) {
-	l.closed = true
-	if l.cfg.Closed != nil {
-		l.cfg.Closed(why)
-	}
+	l.closeLayers(slices.All(l.layers), nil)
 }

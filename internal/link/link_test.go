@@ -379,21 +379,6 @@ func TestBeginWithDoneContext(t *testing.T) {
 	})
 }
 
-func TestCloseOnDone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(context.Background())
-		kept, cut := newWire(), newWire()
-		release := CloseOnDone(ctx, kept)
-		releaseCut := CloseOnDone(ctx, cut)
-		release()
-		cancel()
-		releaseCut()
-		if kept.isClosed() || !cut.isClosed() {
-			t.Errorf("released: closed %v; watched: closed %v", kept.isClosed(), cut.isClosed())
-		}
-	})
-}
-
 func TestCauseOf(t *testing.T) {
 	cause := errors.New("cause")
 	ctx, cancel := context.WithCancelCause(context.Background())

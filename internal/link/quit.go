@@ -30,6 +30,6 @@ func (l *Link) Quit() {
 // reply.
 func (l *Link) Hurry() {
 	if !l.quit.CompareAndSwap(quitUnsaid, quitHurried) && l.quit.CompareAndSwap(quitSaid, quitHurried) {
-		l.raw().Close()
+		l.cut()
 	}
 }

@@ -93,9 +93,13 @@ func (d *Connect) DialContext(ctx context.Context, _, addr string) (net.Conn, er
 	}
 	release := closeWhenDone(ctx, raw)
 	defer release()
-	nc, err := d.openTunnel(ctx, raw, addr)
-	if err != nil {
-		raw.Close()
+	var nc net.Conn
+	defer func() {
+		if nc == nil { // also when a connection of the caller's panics
+			raw.Close()
+		}
+	}()
+	if nc, err = d.openTunnel(ctx, raw, addr); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}

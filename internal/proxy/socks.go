@@ -76,11 +76,17 @@ func (d *SOCKS5) DialContext(ctx context.Context, network, addr string) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("socks connect %s %s->%s: %w", network, d.addr, addr, err)
 	}
+	open := false
+	defer func() {
+		if !open { // also when a connection of the caller's panics
+			nc.Close()
+		}
+	}()
 	ear := &earConn{Conn: nc}
 	if _, err := d.client.DialWithConn(ctx, ear, network, addr); err != nil {
-		nc.Close()
 		return nil, &Error{d.addr, ear.foreign(&socksError{err}, d.secrets)}
 	}
+	open = true
 	return &Conn{Conn: nc, raw: nc, server: serverAddr(addr), secrets: d.secrets, buffered: ear.unread}, nil
 }
 

@@ -114,10 +114,7 @@ func (t *Transaction) blamesSession() bool {
 		t.s.link.Look(link.Mail) // the server may have hung up after its refusal
 		return !t.s.Usable()
 	}
-	// What says no unasked ends the session. What says yes, or nothing that is a reply,
-	// is a server that breaks the protocol.
-	refused := a.Lost.Kind == link.Unasked && a.Lost.Reply.Negative()
-	return refused || !isType[*ProtocolError](lostError(a.Lost))
+	return !t.s.Usable() && !isType[*ProtocolError](lostError(a.Lost))
 }
 
 // borrow gets a session. A transaction of Begin is a call of the pool from here on.

@@ -23,6 +23,8 @@ type attempt struct {
 	reused    bool  // the session was used before
 	elsewhere bool  // that session was the trouble, and no message meets it again
 	cause     error // why this side gave up in the middle
+
+	tail tail
 }
 
 // admit holds the plan against the server of the attempt.

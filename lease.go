@@ -9,8 +9,11 @@ import (
 
 // lender lends sessions to transactions.
 type lender interface {
-	// take waits for a session; fresh wants one that was never used.
-	take(ctx context.Context, fresh bool) (loan, error)
+	// take waits for a session; fresh wants one that was never used. While it waits,
+	// the envelope of t may go out behind another message, unless t is nil.
+	take(ctx context.Context, fresh bool, t *Transaction) (loan, error)
+	// follow appends to the end of a message on s the envelope of a send that waits.
+	follow(s *Session, end []byte) []byte
 	// give takes it back, whatever has become of it.
 	give(s *Session)
 	// enter begins a call; leave ends it.
@@ -26,7 +29,19 @@ type loan struct {
 	reused bool // a message was sent over it before
 	looked bool // it was looked at just now
 	asked  bool // and answered a command just now
+	// ride is the first flight of the envelope, which is on its way already; nil when
+	// it is not.
+	ride *transfer.Ride
 }
+
+// tail has the envelope of a send that waits follow a message on a session.
+type tail struct {
+	lender lender
+	s      *Session
+}
+
+// Follow appends that envelope to the end of the message.
+func (t *tail) Follow(end []byte) []byte { return t.lender.follow(t.s, end) }
 
 // advance brings a transaction that holds its message back to a later state, with
 // a session where there is none: to txStreaming, to txPrepared, or to txOver, its
@@ -51,13 +66,14 @@ func (t *Transaction) advance(to txState) {
 // try makes one attempt, on a session that is got for it where there is none.
 func (t *Transaction) try(to txState) {
 	looked := false
+	var ride *transfer.Ride
 	if t.lender != nil {
 		l, err := t.borrow()
 		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil, reused: l.reused}
 		if err != nil {
 			return
 		}
-		looked = l.looked
+		looked, ride = l.looked, l.ride
 		t.occupy(l.s)
 		if t.admit(); t.over() {
 			return
@@ -76,7 +92,15 @@ func (t *Transaction) try(to txState) {
 	mode.Reset = t.s.link.Open()
 	mode.Early = to == txOver && t.mayShareFlight(mode)
 	t.s.timeMessage(&t.attempt.Transfer)
-	t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
+	if t.lender != nil && mode.Pipelining {
+		t.attempt.tail = tail{t.lender, t.s}
+		t.attempt.LetFollow(&t.attempt.tail)
+	}
+	if ride != nil {
+		t.attempt.Resume(t.s.link, &t.attempt, &t.spool, mode, ride)
+	} else {
+		t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
+	}
 	if !t.attempt.OK() || t.attempt.Together {
 		return
 	}
@@ -125,7 +149,7 @@ func (t *Transaction) borrow() (loan, error) {
 		}
 		t.entered = true
 	}
-	return t.lender.take(t.ctx, t.fresh)
+	return t.lender.take(t.ctx, t.fresh, t)
 }
 
 // mayShareFlight reports whether the message may go out with its envelope; see
@@ -176,7 +200,7 @@ func (t *Transaction) release() {
 	if t.lender != nil {
 		defer t.lender.give(s) // also when a hook panics
 	}
-	if t.attempt.Unfinished() {
+	if t.attempt.Unfinished() || s.ride == nil && s.link.Owing() {
 		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
 	}
 	s.link.End()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/transfer"
 )
 
 // pool keeps the sessions of a Client. A slot stands for a session from its dial
@@ -21,18 +22,20 @@ type pool struct {
 	members map[*Session]struct{}
 	leaving map[*Session]struct{} // those that say goodbye
 	slots   int                   // taken
-	waiters list.List             // of chan turn: first come, first served
+	waiters list.List             // of *waiter: first come, first served
 	bound   bound
 	gone    []time.Time // when the sessions were closed that ended just now
 	reaper  *time.Timer
 	trier   *time.Timer
-	sends   int           // calls that began and did not end
-	closed  bool          // no call may begin
-	killed  error         // why those that run are cut off
-	drained chan struct{} // closed when, after closed, nothing is left; nil before
-	life    context.Context
-	endLife context.CancelCauseFunc
-	count   counters
+	// reliever wakes a waiter whose ride takes too long; nil when it does not run.
+	reliever *time.Timer
+	sends    int           // calls that began and did not end
+	closed   bool          // no call may begin
+	killed   error         // why those that run are cut off
+	drained  chan struct{} // closed when, after closed, nothing is left; nil before
+	life     context.Context
+	endLife  context.CancelCauseFunc
+	count    counters
 }
 
 func newPool(cfg *config, dial func(context.Context) (*Session, error)) *pool {
@@ -44,8 +47,9 @@ func newPool(cfg *config, dial func(context.Context) (*Session, error)) *pool {
 // turn is what a waiter gets: a session, or with nil the slot to dial one for; or
 // an error.
 type turn struct {
-	s   *Session
-	err error
+	s    *Session
+	ride *transfer.Ride // on its way over s; nil for none
+	err  error
 }
 
 const (
@@ -59,11 +63,11 @@ const (
 
 // take returns a session that nothing is known against: the idle one used last,
 // or a fresh one. With fresh it is one that was never used.
-func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
-	s, err := p.slot(ctx, fresh)
+func (p *pool) take(ctx context.Context, fresh bool, t *Transaction) (loan, error) {
+	got, err := p.slot(ctx, fresh, t)
 	for err == nil {
 		var l loan
-		if l, err = p.fill(ctx, s, fresh); err == nil {
+		if l, err = p.fill(ctx, got, fresh); err == nil {
 			return l, nil
 		}
 		if !isLimit(err) || ctx.Err() != nil {
@@ -71,7 +75,7 @@ func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
 			break
 		}
 		var waits bool
-		if s, waits, err = p.waitForOther(ctx, err); !waits {
+		if got, waits, err = p.waitForOther(ctx, err, t); !waits {
 			p.free()
 		}
 	}
@@ -80,8 +84,8 @@ func (p *pool) take(ctx context.Context, fresh bool) (loan, error) {
 
 // fill makes a loan of a slot and the session in it, which may be nil. A panic of
 // the caller's code on the way costs no slot.
-func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err error) {
-	done := false
+func (p *pool) fill(ctx context.Context, got turn, fresh bool) (l loan, err error) {
+	s, done := got.s, false
 	defer func() {
 		switch {
 		case done:
@@ -91,6 +95,12 @@ func (p *pool) fill(ctx context.Context, s *Session, fresh bool) (l loan, err er
 			p.free()
 		}
 	}()
+	if got.ride != nil {
+		s.announce(true)
+		done = true
+		p.noteReuse()
+		return loan{s: s, reused: true, ride: got.ride}, nil
+	}
 	if s != nil && !fresh && p.fit(ctx, s) {
 		rested := since(s.resting) >= probeAfter
 		if !rested || p.probe(ctx, s) == nil {
@@ -176,6 +186,10 @@ func since(t time.Time) time.Duration {
 
 // give takes a session back after a send.
 func (p *pool) give(s *Session) {
+	if s.ride != nil {
+		p.handOver(s)
+		return
+	}
 	if !s.Usable() || s.unfit || p.worn(s) {
 		p.retire(s)
 		return
@@ -204,9 +218,9 @@ func (p *pool) ping(ctx context.Context) error {
 		return err
 	}
 	defer p.leave()
-	l, err := p.take(ctx, false)
+	l, err := p.take(ctx, false, nil)
 	if err == nil && !p.giveAnswering(ctx, l) {
-		if l, err = p.take(ctx, true); err == nil {
+		if l, err = p.take(ctx, true, nil); err == nil {
 			p.give(l.s)
 		}
 	}

@@ -11,16 +11,16 @@ import (
 // that says goodbye lives until its connection is closed, and for a moment longer: the
 // server may not have noticed yet. waits is false when there is no such session: then
 // err is the error of the dial, and the slot is still the caller's.
-func (p *pool) waitForOther(ctx context.Context, refused error) (s *Session, waits bool, err error) {
+func (p *pool) waitForOther(ctx context.Context, refused error, t *Transaction) (got turn, waits bool, err error) {
 	p.mu.Lock()
 	now := time.Now()
 	others, gone := p.slots-1, len(p.goneJustNow(now))
 	if others < 1 {
 		p.mu.Unlock()
 		if gone > 0 && pause(ctx, p.life) {
-			return nil, true, nil
+			return turn{}, true, nil
 		}
-		return nil, false, refused
+		return turn{}, false, refused
 	}
 	p.bound.refused(others+gone, now)
 	if gone > 0 {
@@ -28,13 +28,13 @@ func (p *pool) waitForOther(ctx context.Context, refused error) (s *Session, wai
 	}
 	p.slots--
 	if n := len(p.idle); n > 0 {
-		s = p.idle[n-1]
+		got.s = p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		return s, true, nil
+		return got, true, nil
 	}
-	s, err = p.wait(ctx, true)
-	return s, true, err
+	got, err = p.wait(ctx, true, t)
+	return got, true, err
 }
 
 const (
@@ -167,12 +167,13 @@ func (p *pool) tryLater() {
 	})
 }
 
-// wake hands a turn to the first waiter.
+// wake hands a turn to the first waiter that does not ride. The pool is locked.
 func (p *pool) wake(t turn) bool {
-	first := p.waiters.Front()
-	if first == nil {
+	w := p.firstFree()
+	if w == nil {
+		p.relieveLater()
 		return false
 	}
-	p.waiters.Remove(first).(chan turn) <- t
+	p.serve(w, t)
 	return true
 }

@@ -332,13 +332,13 @@ func TestPoolCallersCodePanics(t *testing.T) {
 								if place.tls {
 									srv.tls = &tls.Config{Certificates: []tls.Certificate{cert}}
 								}
-								started := 0
+								var started atomic.Int64
 								srv.habit = func(s *habitSession, verb, _ string) *habitAnswer {
 									switch {
 									case verb == "MAIL" && s.begun == 4:
 										return &habitAnswer{reply: "452 4.4.5 enough"}
 									case verb == "MAIL":
-										if started++; started == 11 {
+										if started.Add(1) == 11 {
 											return &habitAnswer{}
 										}
 									}

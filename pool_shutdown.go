@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/fe022423/submission/internal/link"
 )
@@ -88,8 +89,10 @@ func (p *pool) retireIdle() {
 // locked.
 func (p *pool) checkDrained() {
 	if p.drained != nil && p.sends == 0 && p.slots == 0 {
-		if p.trier != nil {
-			p.trier.Stop()
+		for _, timer := range []*time.Timer{p.trier, p.reliever} {
+			if timer != nil {
+				timer.Stop()
+			}
 		}
 		select {
 		case <-p.drained:
@@ -107,7 +110,8 @@ func (p *pool) kill(why error) {
 		return
 	}
 	p.killed = why
-	for p.wake(turn{err: why}) {
+	for p.waiters.Len() > 0 {
+		p.serve(p.waiters.Front().Value.(*waiter), turn{err: why})
 	}
 	p.endLife(why)
 	members := slices.Collect(maps.Keys(p.members))

@@ -11,9 +11,9 @@ import (
 // slot waits for a slot and returns it with the session that is in it, if any. With
 // fresh that is one to take the place of: the call goes first, since it had its turn
 // before.
-func (p *pool) slot(ctx context.Context, fresh bool) (*Session, error) {
+func (p *pool) slot(ctx context.Context, fresh bool, t *Transaction) (turn, error) {
 	if ctx.Err() != nil {
-		return nil, givenUp(StageWait, ctx)
+		return turn{}, givenUp(StageWait, ctx)
 	}
 	p.mu.Lock()
 	room := p.slots < p.bound.limit(p.cfg.Pool.MaxSessions, time.Now())
@@ -21,29 +21,34 @@ func (p *pool) slot(ctx context.Context, fresh bool) (*Session, error) {
 	switch {
 	case p.killed != nil:
 		p.mu.Unlock()
-		return nil, p.killed
+		return turn{}, p.killed
 	case n > 0 && !(fresh && room):
 		s := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		return s, nil
+		return turn{s: s}, nil
 	case room:
 		p.slots++
 		p.mu.Unlock()
-		return nil, nil
+		return turn{}, nil
 	}
-	return p.wait(ctx, fresh)
+	return p.wait(ctx, fresh, t)
 }
 
 // wait waits for a turn, the first one with front. The pool is locked, and is not any
-// more when wait returns.
-func (p *pool) wait(ctx context.Context, front bool) (*Session, error) {
-	ch := make(chan turn, 1)
+// more when wait returns. Meanwhile the envelope of t may go out, if its message is
+// held back whole.
+func (p *pool) wait(ctx context.Context, front bool, t *Transaction) (turn, error) {
+	w := &waiter{turn: make(chan turn, 1)}
+	if t != nil && !t.fresh && t.spool.Whole() {
+		w.t = t
+	}
 	push := p.waiters.PushBack
 	if front {
 		push = p.waiters.PushFront
 	}
-	place := push(ch)
+	w.place = push(w)
+	defer w.withdraw()
 	p.count.WaitCount++
 	p.tryLater()
 	leaving := p.oneToHurry()
@@ -58,24 +63,27 @@ func (p *pool) wait(ctx context.Context, front bool) (*Session, error) {
 		p.count.WaitDuration += time.Since(began)
 	}()
 	select {
-	case t := <-ch:
-		return t.s, t.err
+	case got := <-w.turn:
+		return got, got.err
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
 	select {
-	case t := <-ch: // a turn came at the same moment: it goes on to the next
+	case got := <-w.turn: // a turn came at the same moment: it goes on to the next
 		p.mu.Unlock()
-		if t.s != nil {
-			p.give(t.s)
-		} else if t.err == nil {
+		switch {
+		case got.ride != nil:
+			p.hearOut(got.s, got.ride)
+		case got.s != nil:
+			p.give(got.s)
+		case got.err == nil:
 			p.free()
 		}
 	default:
-		p.waiters.Remove(place)
+		p.leaveQueue(w)
 		p.mu.Unlock()
 	}
-	return nil, p.gaveUp(ctx)
+	return turn{}, p.gaveUp(ctx)
 }
 
 // gaveUp is the error of a caller who waited in vain.

@@ -37,6 +37,7 @@ type Session struct {
 	dialing       *dialing  // the Dial that it is opened for, nil when it is open
 	unfit         bool      // the server said what speaks against the session: it is not lent again
 	used          bool      // it had a transaction
+	ride          *ride     // the envelope that is on its way behind the message, nil for none
 	messages      int       // sent so far
 	began         time.Time // of the message that runs, for the trace
 	born          time.Time

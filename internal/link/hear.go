@@ -54,7 +54,22 @@ type queue struct {
 	next int
 }
 
-func (q *queue) push(o Owed) { q.list = append(q.list, o) }
+func (q *queue) push(o Owed) {
+	if q.next > 0 && len(q.list) == cap(q.list) { // it may never become empty
+		n := copy(q.list, q.list[q.next:])
+		clear(q.list[n:])
+		q.list, q.next = q.list[:n], 0
+	}
+	q.list = append(q.list, o)
+}
+
+// first returns the message of what is owed first, nil when nothing is.
+func (q *queue) first() Sink {
+	if q.next == len(q.list) {
+		return nil
+	}
+	return q.list[q.next].Message
+}
 
 func (q *queue) pop() (o Owed, ok bool) {
 	if q.next == len(q.list) {
@@ -73,17 +88,24 @@ func (l *Link) Owes(o Owed) { l.owed.push(o) }
 // HearAll sends what is buffered and hears every reply that is owed, in order.
 // At the first failure it stops, and tells the messages what they miss. After it
 // nothing is owed.
-func (l *Link) HearAll() { l.hearAll(false) }
+func (l *Link) HearAll() { l.hearAll(false, nil) }
+
+// HearFor is HearAll up to the first reply that is owed to another message than m.
+// After a failure nothing is owed to anybody.
+func (l *Link) HearFor(m Sink) { l.hearAll(false, m) }
+
+// Owing reports whether the server owes a reply to what was sent.
+func (l *Link) Owing() bool { return l.owed.first() != nil }
 
 // HearToTheEnd is HearAll for a message that is on its way: a server that says
 // that it ends the session, or that it did not forget the message before, may
 // still answer the rest. What is owed is heard for a moment longer.
-func (l *Link) HearToTheEnd() { l.hearAll(true) }
+func (l *Link) HearToTheEnd() { l.hearAll(true, nil) }
 
-func (l *Link) hearAll(toTheEnd bool) {
+func (l *Link) hearAll(toTheEnd bool, only Sink) {
 	l.text = Reply{}
 	l.Flush()
-	for {
+	for only == nil || l.owed.first() == only {
 		o, ok := l.owed.pop()
 		if !ok {
 			break

@@ -500,3 +500,68 @@ func TestExchange(t *testing.T) {
 		}
 	})
 }
+
+// The queue that is never empty, as where messages share flights, does not grow.
+func TestOwedWithoutEnd(t *testing.T) {
+	var q queue
+	q.push(Owed{Index: 0})
+	for i := range 10_000 {
+		q.push(Owed{Index: i + 1})
+		if o, ok := q.pop(); !ok || o.Index != i {
+			t.Fatalf("popped %d, %v, want %d", o.Index, ok, i)
+		}
+	}
+	if n := cap(q.list); n > 8 {
+		t.Errorf("room for %d", n)
+	}
+}
+
+// HearFor stops in front of what is owed to another message.
+func TestHearFor(t *testing.T) {
+	var front, behind log
+	l := played(t, threeLines+"S: 250 one\nS: 251 two\nS: 552 three\nclose\n")
+	for i, m := range []*log{&front, &behind, &behind} {
+		l.Line(fmt.Sprintf("command %d", i))
+		l.Owes(Owed{m, Command, i})
+	}
+	l.HearFor(&front)
+	if len(front.lines) != 1 || len(behind.lines) != 0 || !l.Owing() || !l.Usable() {
+		t.Errorf("heard %q and %q, owing %v", front.lines, behind.lines, l.Owing())
+	}
+	l.HearFor(&behind)
+	if len(behind.lines) != 2 || l.Owing() {
+		t.Errorf("heard %q, owing %v", behind.lines, l.Owing())
+	}
+}
+
+// After a failure nothing is owed to the message behind either.
+func TestHearForFails(t *testing.T) {
+	var front, behind log
+	l := played(t, threeLines+"S: 421 bye\nclose\n")
+	for i, m := range []*log{&front, &behind, &behind} {
+		l.Line(fmt.Sprintf("command %d", i))
+		l.Owes(Owed{m, Command, i})
+	}
+	l.HearFor(&front)
+	if len(behind.missed) != 2 || l.Owing() || l.Usable() {
+		t.Errorf("missed %d, owing %v, usable %v", len(behind.missed), l.Owing(), l.Usable())
+	}
+}
+
+// Where more is owed, to RSET first, a refusal in its place is one reply too many, if it
+// is not one that says that RSET is not known.
+func TestSurplusBeforeReset(t *testing.T) {
+	for reply, want := range map[string]int{"250 ok": 0, "552 no": 552, "450 busy": 450, "503 what": 503, "502 what is that": 0, "500 what": 0, "504 no": 0} {
+		var front, behind log
+		l := played(t, "C: command 0\nC: command 1\nS> 250 one\\r\\n"+reply+"\\r\\n\n")
+		for i, m := range []*log{&front, &behind} {
+			l.Line(fmt.Sprintf("command %d", i))
+			l.Owes(Owed{m, []Step{Final, Reset}[i], i})
+		}
+		l.HearFor(&front)
+		r, noise := l.Surplus(Final)
+		if r.Code != want || noise || l.Usable() != (reply[0] == '2') {
+			t.Errorf("%s: surplus %d, noise %v, usable %v", reply, r.Code, noise, l.Usable())
+		}
+	}
+}

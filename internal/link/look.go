@@ -186,12 +186,30 @@ func (l *Link) Surplus(step Step) (r Reply, noise bool) {
 	switch {
 	case l.failed != nil:
 		return l.surplus, l.noise
+	case l.Owing():
+		return l.refusedNext(step), false
 	case l.r.Buffered() == 0:
 		l.Settled(step)
 		return Reply{}, false
 	}
 	r = l.LastWord(step).Reply
 	return r, r.Code == 0
+}
+
+// refusedNext is Surplus where more is owed, to a RSET first, which no server has a
+// reason to refuse: what refuses in its place is a reply too many, to something before.
+// A server that does not know RSET has said nothing too many; it cannot be used again.
+func (l *Link) refusedNext(step Step) Reply {
+	code := l.r.PeekCode()
+	if code == 0 || (Reply{Code: code}).Positive() {
+		return Reply{}
+	}
+	r := l.LastWord(step).Reply
+	switch code {
+	case 500, 501, 502, 504:
+		return Reply{}
+	}
+	return r
 }
 
 // keepSurplus keeps for Surplus what waits on a link that is broken and not closed.

@@ -241,6 +241,16 @@ func (r *Reader) HasReply() bool {
 	}
 }
 
+// PeekCode returns the code of the reply that ReadReply would return without reading
+// from the source, 0 when there is none.
+func (r *Reader) PeekCode() int {
+	if !r.HasReply() || checkCode(r.buf[r.r:r.w]) != nil {
+		return 0
+	}
+	code, _ := strconv.Atoi(string(r.buf[r.r : r.r+3]))
+	return code
+}
+
 // checkCode refuses the start of a line that can be no reply, so that a peer
 // speaking TLS or HTTP fails at once and not when its line never ends.
 func checkCode(b []byte) error {

@@ -18,21 +18,27 @@ type command struct {
 const over = link.Final
 
 // sendEnvelope sends the envelope in flights: all commands of a flight are
-// written before its first reply is read, and all its replies are read.
-func (t *Transfer) sendEnvelope(s *Spool) {
+// written before its first reply is read, and all its replies are read. The first
+// flight may be on its way already, as r; nil when it is not.
+func (t *Transfer) sendEnvelope(s *Spool, r *Ride) {
 	l, looked := t.link, t.Mode.Looked
 	for c := t.first(); c.step != over && !t.stopped(c); looked = false {
-		if !looked {
-			if why := l.Look(c.step); why != nil {
-				t.lose(why)
-				return
-			}
-		}
 		first := c
 		var last link.Step
-		c, last = t.write(c)
-		if t.Begun = true; t.Lost != nil {
-			return
+		if r != nil {
+			c, last = r.leave(&t.Record)
+			t.Begun, r = true, nil
+		} else {
+			if !looked {
+				if why := l.Look(c.step); why != nil {
+					t.lose(why)
+					return
+				}
+			}
+			c, last = t.write(c)
+			if t.Begun = true; t.Lost != nil {
+				return
+			}
 		}
 		if c.step == over && t.Mode.Early && s.whole && !t.takeAlong(s) {
 			return
@@ -78,7 +84,7 @@ func (t *Transfer) flightEnds(c command, octets int) bool {
 	switch {
 	case !t.Mode.Pipelining:
 		return true
-	case c.step == link.Data && t.Mode.AllOrNothing && len(t.Rcpt) > 1:
+	case c.step == link.Data && t.Mode.AllOrNothing && t.env.Recipients() > 1:
 		return true // a 354 after a refused RCPT could only be undone by closing
 	}
 	return octets > window
@@ -180,7 +186,7 @@ func (t *Transfer) next(c command) command {
 		c = command{link.Rcpt, -1}
 		fallthrough
 	case link.Rcpt:
-		for c.index++; c.index < len(t.Rcpt); c.index++ {
+		for c.index++; c.index < t.env.Recipients(); c.index++ {
 			if !t.Mode.Skips(c.index) {
 				return c
 			}

@@ -45,7 +45,19 @@ type Transfer struct {
 	body body // nil until octets are sent
 	// written is called when the last octet has been handed to the connection.
 	written func(octets int64)
+	// follower is asked what may follow the last octet; nil for nothing.
+	follower Follower
 }
+
+// Follower puts the envelope of another message behind the end of this one.
+type Follower interface {
+	// Follow appends the first flight of that envelope to end, with Ride.Board, or
+	// returns end. It is called just before end, which ends the message, is written.
+	Follow(end []byte) []byte
+}
+
+// LetFollow sets who is asked what may follow.
+func (t *Transfer) LetFollow(f Follower) { t.follower = f }
 
 // body sends the octets of a message in one of the two ways there are.
 type body interface {
@@ -61,11 +73,20 @@ type body interface {
 // the mode allows that. What came of it is in the Record: OK tells whether the
 // message may follow. whole says that s holds the whole message.
 func (t *Transfer) Start(l *link.Link, env Envelope, s *Spool, m Mode) {
+	t.begin(l, env, s, m, nil)
+}
+
+// Resume is Start for an envelope whose first flight is on its way over l as r.
+func (t *Transfer) Resume(l *link.Link, env Envelope, s *Spool, m Mode, r *Ride) {
+	t.begin(l, env, s, m, r)
+}
+
+func (t *Transfer) begin(l *link.Link, env Envelope, s *Spool, m Mode, r *Ride) {
 	n := env.Recipients()
 	s.buf.rcpts = resized(s.buf.rcpts, n)
 	t.Record = Record{Mode: m, Rcpt: s.buf.rcpts, Octets: s.octets()}
 	t.link, t.env, t.buf, t.body = l, env, s.buf, nil
-	t.sendEnvelope(s)
+	t.sendEnvelope(s, r)
 }
 
 func resized(list []link.Reply, n int) []link.Reply {
@@ -187,12 +208,15 @@ func (t *Transfer) commitWith(p []byte) {
 		t.lose(l.LastWord(link.Message))
 		return
 	}
+	l.Owes(link.Owed{Message: &t.Record, Step: link.Final})
+	if t.follower != nil {
+		p = t.follower.Follow(p)
+	}
 	t.Committed = true
 	if l.Write(p) && t.written != nil {
 		t.written(t.Octets)
 	}
-	l.Owes(link.Owed{Message: &t.Record, Step: link.Final})
-	l.HearAll()
+	l.HearFor(&t.Record)
 	t.afterFinal()
 }
 

@@ -1,0 +1,203 @@
+package submission
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/transfer"
+)
+
+// waiter is a call that waits for its turn.
+type waiter struct {
+	turn chan turn
+	// The pool guards these.
+	place  *list.Element // among those who wait; nil when it had its turn, or left
+	ride   *ride         // that its envelope is on, nil for none
+	boards bool          // its envelope is being written
+
+	mu sync.Mutex   // held while t is read
+	t  *Transaction // whose envelope may ride; nil when it may not
+}
+
+// withdraw makes sure that nobody reads the transaction any more.
+func (w *waiter) withdraw() {
+	w.mu.Lock()
+	w.t = nil
+	w.mu.Unlock()
+}
+
+// ride is the envelope of a send that waits, on its way behind the message of another.
+// When that one has its verdict the waiter takes the session over. Until then it stays
+// in its place among those who wait: what goes wrong costs it nothing, since none of
+// its message was sent, and a session that is free earlier may come to it.
+type ride struct {
+	*transfer.Ride
+	waiter *waiter
+	since  time.Time
+}
+
+// patience is how long a waiter is left to the session that its envelope is on,
+// although another one could take it: a session that owes replies to a send that has
+// gone is of little use. The message in front may be a slow one, or its line dead.
+const patience = 5 * time.Second
+
+// rides reports whether a waiter is better left to the session that its envelope is on.
+func (w *waiter) rides() bool {
+	return w.boards || w.ride != nil && time.Since(w.ride.since) < patience
+}
+
+// follow appends to the end of a message on s the first flight of the send that waits
+// first.
+func (p *pool) follow(s *Session, end []byte) []byte {
+	if s.messages+1 >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge {
+		return end // the next message is not for this session
+	}
+	p.mu.Lock()
+	w := p.firstFree()
+	if w == nil {
+		p.mu.Unlock()
+		return end
+	}
+	w.boards = true
+	p.mu.Unlock()
+	r := w.board(s)
+
+	p.mu.Lock()
+	w.boards = false
+	waits := w.place != nil
+	switch {
+	case r == nil:
+		p.serveIdle() // one may have come to rest meanwhile
+	case waits:
+		w.ride, s.ride = r, r
+	}
+	p.mu.Unlock()
+	if r == nil || !waits {
+		return end
+	}
+	return r.Board(s.link, end)
+}
+
+// board writes the first flight of the waiter's envelope as it is for a session; nil
+// when the message is not held back whole, does not fit what is offered there, or
+// goes out in one flight anyway.
+func (w *waiter) board(s *Session) *ride {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.t == nil {
+		return nil
+	}
+	a := attempt{plan: &w.t.plan, offer: s.ext, secure: s.tls != nil}
+	if a.admit(); a.refused != nil || s.helloOutdated && a.lacks != nil {
+		return nil
+	}
+	mode := a.mode(w.t.cfg, &w.t.spool, w.t.restASCII)
+	if a.refused != nil || w.t.mayShareFlight(mode) {
+		return nil
+	}
+	return &ride{Ride: transfer.NewRide(&a, mode), waiter: w, since: time.Now()}
+}
+
+// firstFree returns the first waiter that does not ride, nil when there is none. The
+// pool is locked.
+func (p *pool) firstFree() *waiter {
+	for e := p.waiters.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*waiter); !w.rides() {
+			return w
+		}
+	}
+	return nil
+}
+
+// handOver gives a session whose message has its verdict to the send whose envelope
+// followed. Where that has gone meanwhile, what is owed to it is heard first.
+func (p *pool) handOver(s *Session) {
+	r := s.ride
+	s.ride = nil
+	fit := s.Usable() && !s.unfit
+	p.mu.Lock()
+	waits := r.waiter.ride == r
+	switch {
+	case waits && fit:
+		p.serve(r.waiter, turn{s: s, ride: r.Ride})
+	default:
+		p.alight(r)
+	}
+	p.mu.Unlock()
+	switch {
+	case waits && fit:
+	case fit:
+		p.hearOut(s, r.Ride)
+	default:
+		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
+		p.retire(s)
+	}
+}
+
+// hearOut hears what a session owes to a send that has gone, in the background, and
+// takes the session back.
+func (p *pool) hearOut(s *Session, r *transfer.Ride) {
+	go func() {
+		defer p.logPanic()
+		done := false
+		defer func() {
+			if !done {
+				p.drop(s)
+			}
+		}()
+		s.link.Begin(p.life)
+		r.GiveUp(s.link)
+		s.link.End()
+		done = true
+		p.give(s)
+	}()
+}
+
+// alight makes a waiter one that does not ride any more. The pool is locked.
+func (p *pool) alight(r *ride) {
+	if r.waiter.ride == r {
+		r.waiter.ride = nil
+		p.serveIdle()
+	}
+}
+
+// serveIdle gives the sessions that rest to those who wait and do not ride. The pool is
+// locked.
+func (p *pool) serveIdle() {
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		s := p.idle[n-1]
+		if p.idle = p.idle[:n-1]; !p.wake(turn{s: s}) {
+			p.idle = append(p.idle, s)
+			return
+		}
+	}
+}
+
+// relieveLater has the waiters looked at again when the first of them has been on its
+// ride for too long. The pool is locked.
+func (p *pool) relieveLater() {
+	if p.reliever != nil || p.waiters.Len() == 0 {
+		return
+	}
+	p.reliever = time.AfterFunc(patience, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.reliever = nil
+		p.serveIdle()
+		p.handOut()
+	})
+}
+
+// serve gives a waiter its turn. The pool is locked.
+func (p *pool) serve(w *waiter, t turn) {
+	p.leaveQueue(w)
+	w.turn <- t
+}
+
+// leaveQueue takes a waiter out of its place. The pool is locked.
+func (p *pool) leaveQueue(w *waiter) {
+	p.waiters.Remove(w.place)
+	w.place, w.ride = nil, nil
+}

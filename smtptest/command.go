@@ -9,15 +9,17 @@ import (
 
 // commandLimit returns how long a command line may be, including its CRLF: RFC 5321,
 // 4.5.3.1.4, and what the extensions add to MAIL (RFC 1870: 26, RFC 3030: 16,
-// RFC 6531: 10, RFC 4954: 500, RFC 3461: RET and ENVID) and to RCPT (RFC 3461: NOTIFY
-// and ORCPT), and RFC 4954, 4 for AUTH.
+// RFC 6531: 10, RFC 4954: 500, RFC 3461: RET and ENVID, the parameters of RFC 6710,
+// RFC 4865 and RFC 2852) and to RCPT (RFC 3461: NOTIFY and ORCPT, RFC 7293: RRVS), and
+// RFC 4954, 4 for AUTH.
 func commandLimit(verb string) int {
 	const plain = 512
 	switch verb {
 	case "MAIL":
-		return plain + 26 + 16 + 10 + 500 + len(" RET=HDRS ENVID=") + 100
+		return plain + 26 + 16 + 10 + 500 + len(" RET=HDRS ENVID=") + 100 +
+			len(" MT-PRIORITY=-9 HOLDUNTIL=2030-01-01T00:00:00+00:00 BY=+999999999;RT")
 	case "RCPT":
-		return plain + len(" NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=") + 500
+		return plain + len(" NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=") + 500 + len(" RRVS=2014-04-03T23:01:00+00:00;C")
 	case "AUTH", "RESPONSE":
 		return 12288
 	}

@@ -33,7 +33,10 @@ type Config struct {
 	// separated by spaces. The server itself adds STARTTLS and AUTH. nil is
 	// DefaultExtensions, an empty slice is none. The server refuses what it does
 	// not offer: parameters with 555, BDAT with 502. It offers REQUIRETLS only
-	// under TLS (RFC 8689, 2).
+	// under TLS (RFC 8689, 2). It keeps to the limits in the lines: of SIZE, of
+	// FUTURERELEASE ("FUTURERELEASE 86400 2030-01-01T00:00:00Z": the longest HOLDFOR in
+	// seconds, the last HOLDUNTIL) and of DELIVERBY ("DELIVERBY 60": the shortest time
+	// in seconds for a message that is to be returned when it is late).
 	Extensions []string
 	// Accounts are the passwords by user name. For XOAUTH2 and OAUTHBEARER the
 	// password is the token. NTLM looks for the account DOMAIN\user first, and
@@ -112,5 +115,9 @@ func DefaultExtensions() []string {
 		"BINARYMIME",
 		"ENHANCEDSTATUSCODES",
 		"REQUIRETLS",
+		"MT-PRIORITY",
+		"FUTURERELEASE 999999999 9999-12-31T23:59:59Z",
+		"DELIVERBY",
+		"RRVS",
 	}
 }

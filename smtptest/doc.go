@@ -5,7 +5,7 @@
 //
 // [NewServer] starts an SMTP server that knows the protocol and keeps to it:
 // EHLO, STARTTLS, AUTH, PIPELINING, DATA, BDAT, and the parameters of DSN, SIZE,
-// 8BITMIME, SMTPUTF8 and REQUIRETLS. It authenticates its Config.Accounts by
+// 8BITMIME, SMTPUTF8, REQUIRETLS, MT-PRIORITY, FUTURERELEASE, DELIVERBY and RRVS. It authenticates its Config.Accounts by
 // PLAIN, LOGIN, DIGEST-MD5, CRAM-MD5, SCRAM with and without channel binding,
 // NTLM, XOAUTH2 and OAUTHBEARER; EXTERNAL and ANONYMOUS need no account.
 //

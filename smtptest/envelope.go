@@ -14,6 +14,7 @@ func (s *session) judgeMail(arg string) verdict {
 	v := verdict{accept: func(string) {
 		s.endTransaction()
 		s.open, s.msg.From, s.msg.Params = true, path, params
+		s.msg.noteMail(params)
 	}}
 	switch {
 	case !s.greeted:
@@ -56,7 +57,7 @@ func (s *session) checkMail(path string, params []string) string {
 			return s.reply(552, "5.3.4", "message too large")
 		}
 	}
-	return ""
+	return s.checkDelivery(params)
 }
 
 // offersEightBit says whether 8BITMIME was offered. SMTPUTF8 brings it with it
@@ -73,6 +74,7 @@ func (s *session) judgeRcpt(arg string) verdict {
 	v := verdict{accept: func(string) {
 		s.msg.To = append(s.msg.To, path)
 		s.msg.RcptParams = append(s.msg.RcptParams, params)
+		s.msg.noteRcpt(params)
 	}}
 	switch {
 	case !s.open:

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 const testMessage = "Subject: test\r\n\r\n..dot\r\nend\r\n"
@@ -48,6 +49,37 @@ func TestServerClear(t *testing.T) {
 	// Greeting, EHLO, MAIL, 2 RCPT, DATA, message.
 	if s.RoundTrips() != 7 {
 		t.Errorf("%d round trips", s.RoundTrips())
+	}
+}
+
+// What MAIL and RCPT ask of the delivery is in Message, with its type.
+func TestDeliveryParameters(t *testing.T) {
+	s := newServer(t, nil)
+	c := piped(t, s)
+	message := []string{"> DATA", "< 354", "> x\r\n.", "< 250"}
+	dialogue(c, append([]string{
+		"> MAIL FROM:<a@b> MT-PRIORITY=-3 HOLDFOR=90 BY=+120;RT", "< 250",
+		"> RCPT TO:<c@d>", "< 250", "> RCPT TO:<e@f> rrvs=1997-11-24T14:22:01-08:00;C", "< 250",
+	}, message...)...)
+	dialogue(c, append([]string{
+		"> MAIL FROM:<a@b> HOLDUNTIL=2030-01-01T01:00:00+01:00 by=-5;n", "< 250", "> RCPT TO:<c@d>", "< 250",
+	}, message...)...)
+	dialogue(c, append([]string{"> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250"}, message...)...)
+	got := s.Messages()
+	if len(got) != 3 {
+		t.Fatalf("%d messages", len(got))
+	}
+	if m := got[0]; m.Priority != -3 || m.HoldFor != 90*time.Second || !m.HoldUntil.IsZero() ||
+		m.DeliverBy != (DeliverBy{Within: 2 * time.Minute, Return: true, Trace: true}) ||
+		len(m.ValidSince) != 2 || !m.ValidSince[0].IsZero() || m.ValidSince[1] != time.Date(1997, 11, 24, 22, 22, 1, 0, time.UTC) {
+		t.Errorf("%+v", m)
+	}
+	if m := got[1]; m.Priority != 0 || m.HoldFor != 0 || m.HoldUntil != time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) ||
+		m.DeliverBy != (DeliverBy{Within: -5 * time.Second}) || len(m.ValidSince) != 1 || !m.ValidSince[0].IsZero() {
+		t.Errorf("%+v", m)
+	}
+	if m := got[2]; m.Priority != 0 || m.HoldFor != 0 || !m.HoldUntil.IsZero() || m.DeliverBy != (DeliverBy{}) {
+		t.Errorf("%+v", m)
 	}
 }
 

@@ -64,6 +64,44 @@ func TestCommands(t *testing.T) {
 		"own extensions": {&Config{Hostname: "h.example", Extensions: []string{"mt-priority MIXER", "8BITMIME", "SIZE"}}, []string{
 			"> EHLO x", "< 250-h.example greets x\n250-mt-priority MIXER\n250-8BITMIME\n250-SIZE\n250 STARTTLS",
 			"> MAIL FROM:<a@b> BODY=BINARYMIME", "< 555", "> MAIL FROM:<a@b> MT-PRIORITY=3 SIZE=99999999999 BODY=7BIT", "< 250"}},
+		"MT-PRIORITY": {nil, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> MT-PRIORITY", "< 501 5.5.4", "> MAIL FROM:<a@b> MT-PRIORITY=10", "< 501",
+			"> MAIL FROM:<a@b> MT-PRIORITY=-10", "< 501", "> MAIL FROM:<a@b> MT-PRIORITY=-0", "< 501", "> MAIL FROM:<a@b> MT-PRIORITY=+3", "< 501",
+			"> MAIL FROM:<a@b> MT-PRIORITY=03", "< 501", "> MAIL FROM:<a@b> MT-PRIORITY=x", "< 501",
+			"> MAIL FROM:<a@b> MT-PRIORITY=9", "< 250", "> RCPT TO:<a@b> MT-PRIORITY=9", "< 555",
+			"> RSET", "< 250", "> MAIL FROM:<a@b> MT-PRIORITY=-9", "< 250", "> RSET", "< 250", "> MAIL FROM:<a@b> MT-PRIORITY=0", "< 250"}},
+		"FUTURERELEASE": {&Config{Extensions: []string{"FutureRelease 3600 2030-01-01T00:00:00Z", "ENHANCEDSTATUSCODES"}}, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> HOLDFOR=0", "< 501 5.5.4", "> MAIL FROM:<a@b> HOLDFOR=01", "< 501",
+			"> MAIL FROM:<a@b> HOLDFOR=-1", "< 501", "> MAIL FROM:<a@b> HOLDFOR=1000000000", "< 501", "> MAIL FROM:<a@b> HOLDFOR", "< 501",
+			"> MAIL FROM:<a@b> HOLDUNTIL=2029-12-31", "< 501", "> MAIL FROM:<a@b> HOLDUNTIL=2029-12-31T00:00:00", "< 501",
+			"> MAIL FROM:<a@b> HOLDUNTIL=2029-02-30T00:00:00Z", "< 501", "> MAIL FROM:<a@b> HOLDUNTIL=60", "< 501",
+			"> MAIL FROM:<a@b> HOLDFOR=60 HOLDUNTIL=2029-12-31T00:00:00Z", "< 501 5.5.4",
+			"> MAIL FROM:<a@b> HOLDFOR=3601", "< 554 5.5.4", "> MAIL FROM:<a@b> HOLDUNTIL=2030-01-01T00:00:01Z", "< 554 5.5.4",
+			"> MAIL FROM:<a@b> HOLDUNTIL=2029-12-31T23:00:01-01:00", "< 554",
+			"> MAIL FROM:<a@b> HOLDFOR=3600", "< 250", "> RSET", "< 250", "> MAIL FROM:<a@b> HOLDUNTIL=2030-01-01T00:00:00Z", "< 250",
+			"> RSET", "< 250", "> MAIL FROM:<a@b> HOLDUNTIL=2029-12-31t23:59:59.5z", "< 250"}},
+		"FUTURERELEASE without limits": {&Config{Extensions: []string{"FUTURERELEASE x 2030-01-01"}}, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> HOLDFOR=999999999", "< 250", "> RSET", "< 250",
+			"> MAIL FROM:<a@b> HOLDUNTIL=9999-12-31T23:59:59Z", "< 250"}},
+		"DELIVERBY": {&Config{Extensions: []string{"DELIVERBY 30", "ENHANCEDSTATUSCODES"}}, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> BY", "< 501 5.5.4", "> MAIL FROM:<a@b> BY=60", "< 501", "> MAIL FROM:<a@b> BY=60;", "< 501",
+			"> MAIL FROM:<a@b> BY=60;X", "< 501", "> MAIL FROM:<a@b> BY=60;RX", "< 501", "> MAIL FROM:<a@b> BY=60;TR", "< 501",
+			"> MAIL FROM:<a@b> BY=;R", "< 501", "> MAIL FROM:<a@b> BY=-;N", "< 501", "> MAIL FROM:<a@b> BY=1000000000;N", "< 501",
+			"> MAIL FROM:<a@b> BY=0;R", "< 501", "> MAIL FROM:<a@b> BY=-60;R", "< 501", "> MAIL FROM:<a@b> BY=29;R", "< 555 5.5.4",
+			"> MAIL FROM:<a@b> BY=30;R", "< 250", "> RSET", "< 250", "> MAIL FROM:<a@b> BY=29;N", "< 250", "> RSET", "< 250",
+			"> MAIL FROM:<a@b> BY=-999999999;nt", "< 250", "> RSET", "< 250", "> MAIL FROM:<a@b> BY=+60;RT", "< 250"}},
+		"DELIVERBY without a minimum": {&Config{Extensions: []string{"DELIVERBY"}}, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> BY=1;R", "< 250"}},
+		"RRVS": {nil, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> RRVS=2014-04-03T23:01:00Z", "< 555", "> MAIL FROM:<a@b>", "< 250",
+			"> RCPT TO:<a@b> RRVS", "< 501 5.5.4", "> RCPT TO:<a@b> RRVS=2014-04-03", "< 501", "> RCPT TO:<a@b> RRVS=2014-04-03T23:01:00Z;", "< 501",
+			"> RCPT TO:<a@b> RRVS=2014-04-03T23:01:00Z;X", "< 501", "> RCPT TO:<a@b> RRVS=2014-04-03T23:01:00Z;C;R", "< 501",
+			"> RCPT TO:<a@b> RRVS=2014-04-03T23:01:00Z", "< 250", "> RCPT TO:<a@b> RRVS=1997-11-24T14:22:01-08:00;C", "< 250",
+			"> RCPT TO:<a@b> RRVS=2014-04-03T23:01:00Z;r", "< 250"}},
+		"delivery not offered": {&Config{Extensions: []string{"DSN"}}, []string{
+			"> EHLO x", "< 250", "> MAIL FROM:<a@b> MT-PRIORITY=1", "< 555", "> MAIL FROM:<a@b> HOLDFOR=1", "< 555",
+			"> MAIL FROM:<a@b> HOLDUNTIL=2030-01-01T00:00:00Z", "< 555", "> MAIL FROM:<a@b> BY=60;R", "< 555", "> MAIL FROM:<a@b>", "< 250",
+			"> RCPT TO:<a@b> RRVS=2014-04-03T23:01:00Z", "< 555"}},
 		"RequireAuth": {&Config{TLS: NoTLS, RequireAuth: true, Accounts: map[string]string{"user": "secret"}}, []string{
 			"> EHLO x", "< 250", "> MAIL FROM:<a@b>", "< 530 5.7.0", "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 235",
 			"> MAIL FROM:<a@b> AUTH=<>", "< 250", "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 503"}},

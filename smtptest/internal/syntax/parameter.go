@@ -34,12 +34,18 @@ var mailParameters = map[string]parameter{
 	"ENVID":      {[]string{"DSN"}, func(v string) bool { return len(v) <= maxENVID && validXtext(v) }},
 	"AUTH":       {[]string{"AUTH"}, func(v string) bool { return len(v) <= maxAUTH && validXtext(v) }},
 	"REQUIRETLS": {[]string{"REQUIRETLS"}, nil},
+
+	"MT-PRIORITY": {[]string{"MT-PRIORITY"}, valid(ParsePriority)},
+	"HOLDFOR":     {[]string{"FUTURERELEASE"}, valid(ParseInterval)},
+	"HOLDUNTIL":   {[]string{"FUTURERELEASE"}, valid(ParseDateTime)},
+	"BY":          {[]string{"DELIVERBY"}, valid(ParseDeliverBy)},
 }
 
 // rcptParameters are those of RCPT.
 var rcptParameters = map[string]parameter{
 	"NOTIFY": {[]string{"DSN"}, validNotify},
 	"ORCPT":  {[]string{"DSN"}, validORCPT},
+	"RRVS":   {[]string{"RRVS"}, valid(ParseValidSince)},
 }
 
 // CheckMail checks the parameters of MAIL and returns the error of the first one
@@ -109,7 +115,7 @@ func validValue(s string) bool {
 
 // validSize checks size-value of RFC 1870, 3.
 func validSize(s string) bool {
-	return len(s) <= maxSizeDigits && !strings.ContainsFunc(s, func(c rune) bool { return c < '0' || c > '9' })
+	return len(s) <= maxSizeDigits && isDigits(s)
 }
 
 func oneOf(values ...string) func(string) bool {

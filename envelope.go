@@ -36,6 +36,11 @@ type Envelope struct {
 	// which the client cannot measure before it sends; 0 means unknown. A shorter
 	// message is measured.
 	Size int64
+	// Priority is the importance of the message to the relays that it meets, from -9
+	// to 9: MT-PRIORITY of RFC 6710. 0 says nothing, and means the same as 0 there.
+	// What a number means depends on the profile that the server keeps to; the
+	// profile's name, if any, is Extensions.Param("MT-PRIORITY").
+	Priority int
 	// Params are further parameters of MAIL, "KEY" or "KEY=value". The server must
 	// offer their extension. A parameter that has a field in Envelope is refused
 	// here.

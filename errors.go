@@ -26,6 +26,10 @@ var (
 	ErrInsecureAuth = errors.New("credentials not sent without verified TLS")
 	// ErrTooLarge: the message is larger than the server's SIZE limit.
 	ErrTooLarge = errors.New("message larger than the server accepts")
+	// ErrOutOfRange: a number or a time of the envelope is beyond what its extension
+	// allows, or beyond the limit that the server names for it. The text has the
+	// limit. Nothing of the message was sent.
+	ErrOutOfRange = errors.New("out of range")
 	// ErrNoRecipients: Envelope.To is empty.
 	ErrNoRecipients = errors.New("no recipients")
 	// ErrServerProof: with this mechanism the server must prove that it knows the

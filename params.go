@@ -17,7 +17,10 @@ var paramExtension = map[string]string{
 }
 
 // typedParams are the parameters that fields of Envelope and Recipient set.
-var typedParams = []string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "NOTIFY", "ORCPT"}
+var typedParams = []string{
+	"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "MT-PRIORITY",
+	"NOTIFY", "ORCPT",
+}
 
 // appendParams checks the grammar of parameters (RFC 5321, 4.1.2) and appends
 // them.

@@ -133,8 +133,11 @@ func (p *plan) writeMailParams() error {
 	if env.RequireTLS {
 		b = append(b, " REQUIRETLS"...)
 	}
-	b, err := appendSubmitter(b, env.Submitter)
+	b, err := appendDelivery(b, env)
 	if err != nil {
+		return err
+	}
+	if b, err = appendSubmitter(b, env.Submitter); err != nil {
 		return err
 	}
 	p.text, err = appendParams(b, env.Params)
@@ -242,6 +245,7 @@ func (p *plan) checkMail(ext Extensions, secure bool) error {
 		{env.DSN.Return != "" || env.DSN.EnvelopeID != "" || env.DSN.Notify != 0, extDSN, "delivery status notifications"},
 		{env.Submitter != "", extAuth, "Submitter"},
 		{env.RequireTLS, extRequireTLS, "RequireTLS"},
+		{env.Priority != 0, extMTPriority, "Priority"},
 		{env.UTF8, extSMTPUTF8, "UTF8"},
 		{env.Body == Body8BitMIME, ext8BitMIME, "an 8-bit body"},
 		{env.Body == BodyBinaryMIME, extBinaryMIME, "a binary body"},

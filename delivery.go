@@ -1,12 +1,21 @@
 package submission
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 )
 
-// maxPriority bounds Envelope.Priority in both directions (RFC 6710, 3).
-const maxPriority = 9
+const (
+	// maxPriority bounds Envelope.Priority in both directions (RFC 6710, 3).
+	maxPriority = 9
+	// maxSeconds is what nine digits can say: those of HOLDFOR (RFC 4865, 3).
+	maxSeconds = 999999999
+	// maxYear is what the four digits of a year can say (RFC 3339, 5.6).
+	maxYear = 9999
+)
 
 // outOfRange says which value of the envelope is beyond which limit.
 func outOfRange(format string, args ...any) error {
@@ -21,5 +30,85 @@ func appendDelivery(b []byte, env *Envelope) ([]byte, error) {
 	} else if n != 0 {
 		b = strconv.AppendInt(append(b, " MT-PRIORITY="...), int64(n), 10)
 	}
+	return appendHold(b, env)
+}
+
+// appendHold appends HOLDFOR or HOLDUNTIL (RFC 4865, 3).
+func appendHold(b []byte, env *Envelope) ([]byte, error) {
+	switch d, until := env.HoldFor, env.HoldUntil; {
+	case d != 0 && !until.IsZero():
+		return b, errors.New("both Envelope.HoldFor and Envelope.HoldUntil are set: set one")
+	case d < 0:
+		return b, outOfRange("Envelope.HoldFor %v is negative", d)
+	case wholeSeconds(d) > maxSeconds:
+		return b, outOfRange("Envelope.HoldFor %v is more than %d seconds", d, maxSeconds)
+	case d > 0:
+		return strconv.AppendInt(append(b, " HOLDFOR="...), wholeSeconds(d), 10), nil
+	case !until.IsZero():
+		return appendDateTime(append(b, " HOLDUNTIL="...), nextSecond(until), "Envelope.HoldUntil")
+	}
 	return b, nil
+}
+
+// checkDelivery holds what the envelope asks of the delivery against the limits that
+// the server names with its extensions. A limit that makes no sense is none.
+func checkDelivery(env *Envelope, ext Extensions) error {
+	if env.HoldFor != 0 || !env.HoldUntil.IsZero() {
+		return checkHold(env, ext)
+	}
+	return nil
+}
+
+// checkHold holds HoldFor and HoldUntil against the two arguments of FUTURERELEASE
+// (RFC 4865, 3).
+func checkHold(env *Envelope, ext Extensions) error {
+	param, _ := ext.Param(extFutureRelease)
+	limits := append(strings.Fields(param), "", "")
+	if env.HoldUntil.IsZero() {
+		if n, limit := wholeSeconds(env.HoldFor), parseSeconds(limits[0]); limit > 0 && n > limit {
+			return outOfRange("Envelope.HoldFor of %d seconds, the server's limit is %d (%s)", n, limit, extFutureRelease)
+		}
+		return nil
+	}
+	var limit time.Time
+	err := limit.UnmarshalText([]byte(strings.ToUpper(limits[1])))
+	if until := nextSecond(env.HoldUntil); err == nil && until.After(limit) {
+		return outOfRange("Envelope.HoldUntil %s, the server's limit is %s (%s)",
+			until.Format(time.RFC3339), limit.UTC().Format(time.RFC3339), extFutureRelease)
+	}
+	return nil
+}
+
+// wholeSeconds returns d in seconds, rounded up.
+func wholeSeconds(d time.Duration) int64 {
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return n
+}
+
+// nextSecond returns t in UTC, rounded up to a whole second.
+func nextSecond(t time.Time) time.Time {
+	if part := t.Nanosecond(); part > 0 {
+		t = t.Add(time.Second - time.Duration(part))
+	}
+	return t.UTC()
+}
+
+// appendDateTime appends t, which is in UTC, as date-time of RFC 3339, 5.6.
+func appendDateTime(b []byte, t time.Time, field string) ([]byte, error) {
+	if t.Year() < 0 || t.Year() > maxYear {
+		return b, outOfRange("%s is not in a year from 0 to %d", field, maxYear)
+	}
+	return t.AppendFormat(b, time.RFC3339), nil
+}
+
+// parseSeconds reads a number of seconds of one to nine digits, 0 for anything else.
+func parseSeconds(s string) int64 {
+	n, err := strconv.ParseUint(s, 10, 64) // which takes no sign
+	if err != nil || len(s) > len("999999999") {
+		return 0
+	}
+	return int64(n)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fe022423/submission"
 )
@@ -42,5 +43,111 @@ func TestPriority(t *testing.T) {
 		default:
 			wantLines(t, []string{"MT-PRIORITY MIXER"}, env, fmt.Sprintf("%s MT-PRIORITY=%d", plainMail, n), plainRcpt)
 		}
+	}
+}
+
+// Values of HoldFor: what is sent, and what is refused before it is.
+func TestHoldFor(t *testing.T) {
+	const longest = 999999999 * time.Second
+	for _, tt := range []struct {
+		holdFor time.Duration
+		offer   string // of FUTURERELEASE
+		want    string // "" is a refusal
+		says    string // of the refusal
+	}{
+		{0, "1 2030-01-01T00:00:00Z", "-", ""},
+		{1, "1 2030-01-01T00:00:00Z", "1", ""},
+		{time.Second, "1 2030-01-01T00:00:00Z", "1", ""},
+		{time.Second + 1, "1 2030-01-01T00:00:00Z", "", "2 seconds, the server's limit is 1 "},
+		{1500 * time.Millisecond, "2 2030-01-01T00:00:00Z", "2", ""},
+		{time.Hour, "3601 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "3600 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "3599 2030-01-01T00:00:00Z", "", "3599"},
+		{time.Hour, "3599", "", "3599"},
+		{time.Hour, "  3599  2030-01-01T00:00:00Z extra", "", "3599"},
+		{longest, "999999999 2030-01-01T00:00:00Z", "999999999", ""},
+		{longest, "", "999999999", ""},
+		{longest - time.Nanosecond, "", "999999999", ""},
+		{longest + time.Nanosecond, "", "", "999999999"},
+		{1<<63 - 1, "", "", "999999999"},
+		{-1, "", "", "negative"},
+		{-1 << 63, "", "", "negative"},
+		// What makes no sense is no limit.
+		{time.Hour, "3600 0000-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "x 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "0 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "-1 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "+1 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "1.5 2030-01-01T00:00:00Z", "3600", ""},
+		{time.Hour, "2030-01-01T00:00:00Z 60", "3600", ""},
+		{time.Hour, "99999999999999999999 2030-01-01T00:00:00Z", "3600", ""},
+	} {
+		env := memoTo("b@test.example")
+		env.HoldFor = tt.holdFor
+		keywords := []string{"FUTURERELEASE " + tt.offer}
+		switch tt.want {
+		case "":
+			wantOutOfRange(t, keywords, env, "HoldFor", tt.says)
+		case "-":
+			wantLines(t, keywords, env, plainMail, plainRcpt)
+		default:
+			wantLines(t, keywords, env, plainMail+" HOLDFOR="+tt.want, plainRcpt)
+		}
+	}
+}
+
+// Values of HoldUntil: what is sent, and what is refused before it is.
+func TestHoldUntil(t *testing.T) {
+	newYear := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	east := time.FixedZone("east", 5*60*60+30*60)
+	for _, tt := range []struct {
+		until time.Time
+		offer string // of FUTURERELEASE
+		want  string // "" is a refusal
+		says  string // of the refusal
+	}{
+		{time.Time{}, "60 2030-01-01T00:00:00Z", "-", ""},
+		{time.Time{}.In(east), "60 2030-01-01T00:00:00Z", "-", ""},
+		{newYear, "60 2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z", ""},
+		{newYear.In(east), "60 2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z", ""},
+		{newYear, "60 2030-01-01T00:00:01Z", "2030-01-01T00:00:00Z", ""},
+		{newYear, "60 2029-12-31T23:59:59Z", "", "2029-12-31T23:59:59Z"},
+		{newYear, "60 2030-01-01T01:00:00+02:00", "", "2029-12-31T23:00:00Z"},
+		{newYear, "60 2030-01-01t00:00:00z", "2030-01-01T00:00:00Z", ""},
+		{newYear.Add(time.Second), "60 2030-01-01t00:00:00z", "", "2030-01-01T00:00:00Z"},
+		{newYear.Add(-time.Nanosecond), "60 2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z", ""},
+		{newYear.Add(time.Nanosecond), "60 2030-01-01T00:00:00Z", "", "2030-01-01T00:00:00Z"},
+		{time.Date(2007, 5, 1, 12, 30, 15, 0, time.UTC), "60 2030-01-01T00:00:00Z", "2007-05-01T12:30:15Z", ""},
+		{time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "", "9999-12-31T23:59:59Z", ""},
+		{time.Date(9999, 12, 31, 23, 59, 59, 1, time.UTC), "", "", "9999"},
+		{time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("west", -60*60)), "", "", "9999"},
+		{time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), "", "0000-01-01T00:00:00Z", ""},
+		{time.Date(-1, 12, 31, 23, 59, 58, 0, time.UTC), "", "", "0"},
+		// What makes no sense is no limit.
+		{newYear, "60", "2030-01-01T00:00:00Z", ""},
+		{newYear, "60 2029-01-01", "2030-01-01T00:00:00Z", ""},
+		{newYear, "60 2029-13-01T00:00:00Z", "2030-01-01T00:00:00Z", ""},
+		{newYear, "60 2029-01-01T00:00:00", "2030-01-01T00:00:00Z", ""},
+		{newYear, "60 1000", "2030-01-01T00:00:00Z", ""},
+		{newYear, "2029-01-01T00:00:00Z", "2030-01-01T00:00:00Z", ""},
+	} {
+		env := memoTo("b@test.example")
+		env.HoldUntil = tt.until
+		keywords := []string{"FUTURERELEASE " + tt.offer}
+		switch tt.want {
+		case "":
+			wantOutOfRange(t, keywords, env, "HoldUntil", tt.says)
+		case "-":
+			wantLines(t, keywords, env, plainMail, plainRcpt)
+		default:
+			wantLines(t, keywords, env, plainMail+" HOLDUNTIL="+tt.want, plainRcpt)
+		}
+	}
+	both := memoTo("b@test.example")
+	both.HoldFor, both.HoldUntil = time.Minute, newYear
+	err := wantNothing(t, []string{"FUTURERELEASE"}, both)
+	wantError[*submission.SenderError](t, err)
+	if text := err.Error(); !strings.Contains(text, "HoldFor") || !strings.Contains(text, "HoldUntil") || errors.Is(err, submission.ErrUnsupported) {
+		t.Errorf("both: %v", err)
 	}
 }

@@ -1,5 +1,7 @@
 package submission
 
+import "time"
+
 // NullSender as Envelope.From sends MAIL FROM:<>, the reverse-path of reports
 // and automatic answers, to which nothing is ever returned.
 const NullSender = "<>"
@@ -41,6 +43,18 @@ type Envelope struct {
 	// What a number means depends on the profile that the server keeps to; the
 	// profile's name, if any, is Extensions.Param("MT-PRIORITY").
 	Priority int
+	// HoldFor asks the server to keep the message for that long before it delivers it,
+	// counted from when the server gets it: HOLDFOR of RFC 4865. A part of a second
+	// counts as a whole one. It is not negative and is at most 999999999 seconds; if
+	// the server names a shorter limit, the send fails with ErrOutOfRange. 0 says
+	// nothing.
+	HoldFor time.Duration
+	// HoldUntil asks the server to keep the message until then: HOLDUNTIL of RFC 4865.
+	// It is sent in UTC, and a part of a second counts as a whole one. A time that has
+	// passed is left to the server. If the server names an earlier limit, the send
+	// fails with ErrOutOfRange. The zero time says nothing. HoldFor and HoldUntil
+	// cannot both be set.
+	HoldUntil time.Time
 	// Params are further parameters of MAIL, "KEY" or "KEY=value". The server must
 	// offer their extension. A parameter that has a field in Envelope is refused
 	// here.

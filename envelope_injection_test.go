@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
@@ -69,7 +70,7 @@ func fullEnvelope() submission.Envelope {
 			{Addr: "to@test.example", Notify: submission.NotifyFailure, ORCPT: "rfc822;orig@test.example", Params: []string{"X-RCPT", "X-RCPT-VALUE=value"}},
 		},
 		DSN:  submission.DSN{Notify: submission.NotifyDelay, Return: submission.ReturnFull, EnvelopeID: "envelope"},
-		Body: submission.Body8BitMIME, UTF8: true, Submitter: "submitter@test.example", Size: 7, Priority: -5,
+		Body: submission.Body8BitMIME, UTF8: true, Submitter: "submitter@test.example", Size: 7, Priority: -5, HoldFor: time.Minute,
 		Params: []string{"X-MAIL", "X-MAIL-VALUE=value"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fe022423/submission"
 	"github.com/fe022423/submission/smtptest"
@@ -37,6 +38,9 @@ var parameters = []struct {
 	{"Params in lower case", func(e *submission.Envelope) { e.Params = []string{"x-flag=3"} }, []string{"X-FLAG MIXER"}, " x-flag=3", ""},
 	{"Params, several", func(e *submission.Envelope) { e.Params = []string{"A=1", "B", "C=2,3"} }, []string{"A", "B", "C"}, " A=1 B C=2,3", ""},
 	{"Recipient.Params", func(e *submission.Envelope) { e.To[0].Params = []string{"CONNEG", "X-FLAG=2;3"} }, []string{"CONNEG", "X-FLAG"}, "", " CONNEG X-FLAG=2;3"},
+	{"HoldFor", func(e *submission.Envelope) { e.HoldFor = 5 * time.Minute }, []string{"FUTURERELEASE 300 2038-01-01T00:00:00Z"}, " HOLDFOR=300", ""},
+	{"HoldUntil", func(e *submission.Envelope) { e.HoldUntil = time.Date(2038, 1, 1, 0, 0, 0, 0, time.UTC) },
+		[]string{"FUTURERELEASE 300 2038-01-01T00:00:00Z"}, " HOLDUNTIL=2038-01-01T00:00:00Z", ""},
 	{"Priority", func(e *submission.Envelope) { e.Priority = -3 }, []string{"MT-PRIORITY MIXER"}, " MT-PRIORITY=-3", ""},
 	{"everything", func(e *submission.Envelope) {
 		e.DSN = submission.DSN{Notify: submission.NotifyFailure | submission.NotifyDelay, Return: submission.ReturnFull, EnvelopeID: "id"}
@@ -138,7 +142,7 @@ func TestBadParams(t *testing.T) {
 	keywords := []string{"SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "AUTH PLAIN", "X", "BODY", "RET", "ENVID", "NOTIFY", "ORCPT", "REQUIRETLS", "MT-PRIORITY", "FUTURERELEASE", "HOLDFOR", "HOLDUNTIL", "DELIVERBY", "BY", "RRVS"}
 	for _, p := range []string{
 		"SIZE=5", "size=5", "BODY=8BITMIME", "SMTPUTF8", "RET=FULL", "ENVID=x", "AUTH=<>", "REQUIRETLS", "NOTIFY=NEVER", "ORCPT=rfc822;a@b", "Orcpt=x",
-		"MT-PRIORITY=3", "mt-priority=3", "MT-PRIORITY",
+		"MT-PRIORITY=3", "mt-priority=3", "MT-PRIORITY", "HOLDFOR=60", "HoldUntil=2030-01-01T00:00:00Z",
 		"", "=", "=1", "X=", "X=a b", "X=a=b", "X=a\tb", "X=a\r\nRSET", "X\r\nRSET", "X=\x00", "X=\x7f", "X=ü", "X=\xff", "X Y", " X", "X ", "X\n", "-X", "X_Y", "X+=1", "Ü=1", "X=1 Y=2", "X>",
 	} {
 		for _, recipient := range []bool{false, true} {

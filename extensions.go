@@ -19,7 +19,8 @@ const (
 	extStartTLS   = "STARTTLS"   // RFC 3207
 	extRequireTLS = "REQUIRETLS" // RFC 8689
 
-	extMTPriority = "MT-PRIORITY" // RFC 6710
+	extMTPriority    = "MT-PRIORITY"   // RFC 6710
+	extFutureRelease = "FUTURERELEASE" // RFC 4865
 
 	extEnhancedCodes = "ENHANCEDSTATUSCODES" // RFC 2034
 )

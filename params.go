@@ -19,6 +19,7 @@ var paramExtension = map[string]string{
 // typedParams are the parameters that fields of Envelope and Recipient set.
 var typedParams = []string{
 	"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "MT-PRIORITY",
+	"HOLDFOR", "HOLDUNTIL",
 	"NOTIFY", "ORCPT",
 }
 

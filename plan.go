@@ -246,6 +246,8 @@ func (p *plan) checkMail(ext Extensions, secure bool) error {
 		{env.Submitter != "", extAuth, "Submitter"},
 		{env.RequireTLS, extRequireTLS, "RequireTLS"},
 		{env.Priority != 0, extMTPriority, "Priority"},
+		{env.HoldFor != 0, extFutureRelease, "HoldFor"},
+		{!env.HoldUntil.IsZero(), extFutureRelease, "HoldUntil"},
 		{env.UTF8, extSMTPUTF8, "UTF8"},
 		{env.Body == Body8BitMIME, ext8BitMIME, "an 8-bit body"},
 		{env.Body == BodyBinaryMIME, extBinaryMIME, "a binary body"},
@@ -259,6 +261,9 @@ func (p *plan) checkMail(ext Extensions, secure bool) error {
 	}
 	if env.RequireTLS && !secure {
 		return fmt.Errorf("%w: RequireTLS on a connection without TLS", ErrUnsupported)
+	}
+	if err := checkDelivery(env, ext); err != nil {
+		return err
 	}
 	return offered(ext, env.Params)
 }

@@ -11,7 +11,8 @@ import (
 const (
 	// maxPriority bounds Envelope.Priority in both directions (RFC 6710, 3).
 	maxPriority = 9
-	// maxSeconds is what nine digits can say: those of HOLDFOR (RFC 4865, 3).
+	// maxSeconds is what nine digits can say: those of HOLDFOR (RFC 4865, 3) and of BY
+	// (RFC 2852, 4).
 	maxSeconds = 999999999
 	// maxYear is what the four digits of a year can say (RFC 3339, 5.6).
 	maxYear = 9999
@@ -30,7 +31,11 @@ func appendDelivery(b []byte, env *Envelope) ([]byte, error) {
 	} else if n != 0 {
 		b = strconv.AppendInt(append(b, " MT-PRIORITY="...), int64(n), 10)
 	}
-	return appendHold(b, env)
+	b, err := appendHold(b, env)
+	if err != nil {
+		return b, err
+	}
+	return env.DeliverBy.append(b)
 }
 
 // appendHold appends HOLDFOR or HOLDUNTIL (RFC 4865, 3).
@@ -50,11 +55,50 @@ func appendHold(b []byte, env *Envelope) ([]byte, error) {
 	return b, nil
 }
 
+// append appends BY (RFC 2852, 4).
+func (d DeliverBy) append(b []byte) ([]byte, error) {
+	n := wholeSeconds(d.Within)
+	switch {
+	case d == DeliverBy{}:
+		return b, nil
+	case d.Return && n <= 0:
+		return b, outOfRange("Envelope.DeliverBy.Within %v is not positive, as Return needs it", d.Within)
+	case d.Within == 0:
+		return b, errors.New("Envelope.DeliverBy.Trace without Envelope.DeliverBy.Within")
+	case n > maxSeconds || n < -maxSeconds:
+		return b, outOfRange("Envelope.DeliverBy.Within %v is more than %d seconds", d.Within, maxSeconds)
+	}
+	mode := ";N"
+	if d.Return {
+		mode = ";R"
+	}
+	if b = append(strconv.AppendInt(append(b, " BY="...), n, 10), mode...); d.Trace {
+		b = append(b, 'T')
+	}
+	return b, nil
+}
+
 // checkDelivery holds what the envelope asks of the delivery against the limits that
 // the server names with its extensions. A limit that makes no sense is none.
 func checkDelivery(env *Envelope, ext Extensions) error {
 	if env.HoldFor != 0 || !env.HoldUntil.IsZero() {
-		return checkHold(env, ext)
+		if err := checkHold(env, ext); err != nil {
+			return err
+		}
+	}
+	if env.DeliverBy.Return {
+		return env.DeliverBy.checkMinimum(ext)
+	}
+	return nil
+}
+
+// checkMinimum holds the time after which the message is to be returned against the
+// argument of DELIVERBY, which is only about that (RFC 2852, 3).
+func (d DeliverBy) checkMinimum(ext Extensions) error {
+	param, _ := ext.Param(extDeliverBy)
+	limits := append(strings.Fields(param), "")
+	if n, limit := wholeSeconds(d.Within), parseSeconds(limits[0]); n < limit {
+		return outOfRange("Envelope.DeliverBy.Within of %d seconds, the server's minimum is %d (%s)", n, limit, extDeliverBy)
 	}
 	return nil
 }

@@ -151,3 +151,71 @@ func TestHoldUntil(t *testing.T) {
 		t.Errorf("both: %v", err)
 	}
 }
+
+// Values of DeliverBy: what is sent, and what is refused before it is.
+func TestDeliverBy(t *testing.T) {
+	const longest = 999999999 * time.Second
+	for _, tt := range []struct {
+		by    submission.DeliverBy
+		offer string // of DELIVERBY
+		want  string // "" is a refusal
+		says  string // of the refusal
+	}{
+		{submission.DeliverBy{}, "30", "-", ""},
+		{submission.DeliverBy{Within: time.Minute}, "", "60;N", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Trace: true}, "", "60;NT", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true, Trace: true}, "", "60;RT", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "59", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "60", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "61", "", "60 seconds, the server's minimum is 61 "},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "999999999", "", "999999999"},
+		{submission.DeliverBy{Within: time.Minute}, "61", "60;N", ""},
+		{submission.DeliverBy{Within: time.Minute, Trace: true}, "999999999", "60;NT", ""},
+		{submission.DeliverBy{Within: 1, Return: true}, "1", "1;R", ""},
+		{submission.DeliverBy{Within: time.Minute + 1, Return: true}, "61", "61;R", ""},
+		{submission.DeliverBy{Within: longest, Return: true}, "", "999999999;R", ""},
+		{submission.DeliverBy{Within: longest}, "", "999999999;N", ""},
+		{submission.DeliverBy{Within: longest + 1}, "", "", "999999999"},
+		{submission.DeliverBy{Within: 1<<63 - 1, Return: true}, "", "", "999999999"},
+		{submission.DeliverBy{Within: -time.Minute}, "30", "-60;N", ""},
+		{submission.DeliverBy{Within: -time.Minute, Trace: true}, "30", "-60;NT", ""},
+		{submission.DeliverBy{Within: -1500 * time.Millisecond}, "", "-1;N", ""},
+		{submission.DeliverBy{Within: -1}, "", "0;N", ""},
+		{submission.DeliverBy{Within: -longest}, "", "-999999999;N", ""},
+		{submission.DeliverBy{Within: -longest - time.Second}, "", "", "999999999"},
+		{submission.DeliverBy{Within: -1 << 63}, "", "", "999999999"},
+		{submission.DeliverBy{Within: -time.Minute, Return: true}, "", "", "positive"},
+		{submission.DeliverBy{Within: -1, Return: true}, "", "", "positive"},
+		{submission.DeliverBy{Return: true}, "", "", "positive"},
+		{submission.DeliverBy{Return: true, Trace: true}, "", "", "positive"},
+		// What makes no sense is no minimum.
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "x", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "-100", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "+100", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "0", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "100s", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "9999999999", "60;R", ""},
+		{submission.DeliverBy{Within: time.Minute, Return: true}, "100 extra", "", "100"},
+	} {
+		env := memoTo("b@test.example")
+		env.DeliverBy = tt.by
+		keywords := []string{"DELIVERBY " + tt.offer}
+		switch tt.want {
+		case "":
+			wantOutOfRange(t, keywords, env, "DeliverBy", tt.says)
+		case "-":
+			wantLines(t, keywords, env, plainMail, plainRcpt)
+		default:
+			wantLines(t, keywords, env, plainMail+" BY="+tt.want, plainRcpt)
+		}
+	}
+	// Trace alone names no time.
+	env := memoTo("b@test.example")
+	env.DeliverBy.Trace = true
+	err := wantNothing(t, []string{"DELIVERBY"}, env)
+	wantError[*submission.SenderError](t, err)
+	if !strings.Contains(err.Error(), "Within") || errors.Is(err, submission.ErrUnsupported) {
+		t.Errorf("Trace alone: %v", err)
+	}
+}

@@ -44,21 +44,42 @@ type Envelope struct {
 	// profile's name, if any, is Extensions.Param("MT-PRIORITY").
 	Priority int
 	// HoldFor asks the server to keep the message for that long before it delivers it,
-	// counted from when the server gets it: HOLDFOR of RFC 4865. A part of a second
-	// counts as a whole one. It is not negative and is at most 999999999 seconds; if
-	// the server names a shorter limit, the send fails with ErrOutOfRange. 0 says
-	// nothing.
+	// counted from when the server gets it, in seconds, rounded up: HOLDFOR of
+	// RFC 4865. It is not negative and is at most 999999999 seconds; if the server
+	// names a shorter limit, that is the limit. Beyond it the send fails with
+	// ErrOutOfRange. 0 says nothing.
 	HoldFor time.Duration
 	// HoldUntil asks the server to keep the message until then: HOLDUNTIL of RFC 4865.
-	// It is sent in UTC, and a part of a second counts as a whole one. A time that has
-	// passed is left to the server. If the server names an earlier limit, the send
+	// It is sent in UTC, rounded up to a second. A time that has passed is left to the
+	// server. If the server names an earlier limit, the send
 	// fails with ErrOutOfRange. The zero time says nothing. HoldFor and HoldUntil
 	// cannot both be set.
 	HoldUntil time.Time
+	// DeliverBy asks the server to deliver the message in time, or to report that it
+	// could not: BY of RFC 2852. The zero value says nothing.
+	DeliverBy DeliverBy
 	// Params are further parameters of MAIL, "KEY" or "KEY=value". The server must
 	// offer their extension. A parameter that has a field in Envelope is refused
 	// here.
 	Params []string
+}
+
+// DeliverBy is how soon a message is to be delivered, and what happens when that is not
+// possible (RFC 2852, 4). It does not make the delivery faster. The zero value says
+// nothing.
+type DeliverBy struct {
+	// Within is the time that the delivery may take, counted from when the server gets
+	// the envelope, rounded up to whole seconds. It is at most 999999999 seconds in
+	// either direction. It is positive with Return, and not less than the
+	// minimum if the server names one; otherwise the send fails with ErrOutOfRange.
+	// Without Return it may be negative: the time is over, and the sender is to know.
+	// It cannot be 0 when Return or Trace is set.
+	Within time.Duration
+	// Return asks the server to return the message when it is too late. Otherwise the
+	// server goes on trying and sends a report of the delay.
+	Return bool
+	// Trace asks for a report from each relay that passes the message on.
+	Trace bool
 }
 
 // Recipient is one recipient of a message.

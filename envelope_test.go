@@ -41,13 +41,18 @@ var parameters = []struct {
 	{"HoldFor", func(e *submission.Envelope) { e.HoldFor = 5 * time.Minute }, []string{"FUTURERELEASE 300 2038-01-01T00:00:00Z"}, " HOLDFOR=300", ""},
 	{"HoldUntil", func(e *submission.Envelope) { e.HoldUntil = time.Date(2038, 1, 1, 0, 0, 0, 0, time.UTC) },
 		[]string{"FUTURERELEASE 300 2038-01-01T00:00:00Z"}, " HOLDUNTIL=2038-01-01T00:00:00Z", ""},
+	{"DeliverBy", func(e *submission.Envelope) {
+		e.DeliverBy = submission.DeliverBy{Within: 2 * time.Minute, Return: true}
+	},
+		[]string{"DELIVERBY 120"}, " BY=120;R", ""},
 	{"Priority", func(e *submission.Envelope) { e.Priority = -3 }, []string{"MT-PRIORITY MIXER"}, " MT-PRIORITY=-3", ""},
 	{"everything", func(e *submission.Envelope) {
 		e.DSN = submission.DSN{Notify: submission.NotifyFailure | submission.NotifyDelay, Return: submission.ReturnFull, EnvelopeID: "id"}
 		e.UTF8, e.Body, e.Submitter, e.Params = true, submission.Body8BitMIME, "<>", []string{"X=1"}
+		e.Priority, e.HoldFor, e.DeliverBy = 9, time.Minute, submission.DeliverBy{Within: time.Hour, Trace: true}
 		e.To[0].ORCPT, e.To[0].Params = "rfc822;c@d", []string{"Y"}
-	}, []string{"DSN", "SMTPUTF8", "8BITMIME", "AUTH LOGIN", "X", "Y"},
-		" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=id AUTH=<> X=1", " NOTIFY=FAILURE,DELAY ORCPT=rfc822;c@d Y"},
+	}, []string{"DSN", "SMTPUTF8", "8BITMIME", "AUTH LOGIN", "X", "Y", "MT-PRIORITY", "FUTURERELEASE 60", "DELIVERBY 7200"},
+		" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=id MT-PRIORITY=9 HOLDFOR=60 BY=3600;NT AUTH=<> X=1", " NOTIFY=FAILURE,DELAY ORCPT=rfc822;c@d Y"},
 }
 
 // The exact lines of MAIL and RCPT for everything that an envelope can ask for.
@@ -142,7 +147,7 @@ func TestBadParams(t *testing.T) {
 	keywords := []string{"SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "AUTH PLAIN", "X", "BODY", "RET", "ENVID", "NOTIFY", "ORCPT", "REQUIRETLS", "MT-PRIORITY", "FUTURERELEASE", "HOLDFOR", "HOLDUNTIL", "DELIVERBY", "BY", "RRVS"}
 	for _, p := range []string{
 		"SIZE=5", "size=5", "BODY=8BITMIME", "SMTPUTF8", "RET=FULL", "ENVID=x", "AUTH=<>", "REQUIRETLS", "NOTIFY=NEVER", "ORCPT=rfc822;a@b", "Orcpt=x",
-		"MT-PRIORITY=3", "mt-priority=3", "MT-PRIORITY", "HOLDFOR=60", "HoldUntil=2030-01-01T00:00:00Z",
+		"MT-PRIORITY=3", "mt-priority=3", "MT-PRIORITY", "HOLDFOR=60", "HoldUntil=2030-01-01T00:00:00Z", "BY=120;R", "by=120;n",
 		"", "=", "=1", "X=", "X=a b", "X=a=b", "X=a\tb", "X=a\r\nRSET", "X\r\nRSET", "X=\x00", "X=\x7f", "X=ü", "X=\xff", "X Y", " X", "X ", "X\n", "-X", "X_Y", "X+=1", "Ü=1", "X=1 Y=2", "X>",
 	} {
 		for _, recipient := range []bool{false, true} {

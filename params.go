@@ -8,18 +8,10 @@ import (
 	"github.com/fe022423/submission/internal/address"
 )
 
-// paramExtension maps the parameters that are not named like the extension
-// that brings them: RFC 2852, RFC 4865.
-var paramExtension = map[string]string{
-	"BY":        "DELIVERBY",
-	"HOLDFOR":   "FUTURERELEASE",
-	"HOLDUNTIL": "FUTURERELEASE",
-}
-
 // typedParams are the parameters that fields of Envelope and Recipient set.
 var typedParams = []string{
 	"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "MT-PRIORITY",
-	"HOLDFOR", "HOLDUNTIL",
+	"HOLDFOR", "HOLDUNTIL", "BY",
 	"NOTIFY", "ORCPT",
 }
 
@@ -47,16 +39,12 @@ func unsupported(keyword, what string) error {
 	return fmt.Errorf("%w: %s needs %s", ErrUnsupported, what, keyword)
 }
 
-// offered checks that the extension of each parameter is there.
+// offered checks that the extension of each parameter is there: the one with its name.
 func offered(ext Extensions, params []string) error {
 	for _, param := range params {
 		key, _, _ := strings.Cut(strings.ToUpper(param), "=")
-		keyword := key
-		if e, ok := paramExtension[key]; ok {
-			keyword = e
-		}
-		if !ext.Has(keyword) {
-			return unsupported(keyword, "parameter "+key)
+		if !ext.Has(key) {
+			return unsupported(key, "parameter "+key)
 		}
 	}
 	return nil

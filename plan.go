@@ -248,6 +248,7 @@ func (p *plan) checkMail(ext Extensions, secure bool) error {
 		{env.Priority != 0, extMTPriority, "Priority"},
 		{env.HoldFor != 0, extFutureRelease, "HoldFor"},
 		{!env.HoldUntil.IsZero(), extFutureRelease, "HoldUntil"},
+		{env.DeliverBy != DeliverBy{}, extDeliverBy, "DeliverBy"},
 		{env.UTF8, extSMTPUTF8, "UTF8"},
 		{env.Body == Body8BitMIME, ext8BitMIME, "an 8-bit body"},
 		{env.Body == BodyBinaryMIME, extBinaryMIME, "a binary body"},

@@ -78,6 +78,16 @@ func (d DeliverBy) append(b []byte) ([]byte, error) {
 	return b, nil
 }
 
+// appendValidSince appends RRVS (RFC 7293, 3.1). The part of a second is left out, not
+// rounded up: a time later than the one that is known could let a mailbox pass that had
+// just changed hands.
+func appendValidSince(b []byte, since time.Time) ([]byte, error) {
+	if since.IsZero() {
+		return b, nil
+	}
+	return appendDateTime(append(b, " RRVS="...), since.UTC(), "Recipient.ValidSince")
+}
+
 // checkDelivery holds what the envelope asks of the delivery against the limits that
 // the server names with its extensions. A limit that makes no sense is none.
 func checkDelivery(env *Envelope, ext Extensions) error {

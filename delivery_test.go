@@ -219,3 +219,82 @@ func TestDeliverBy(t *testing.T) {
 		t.Errorf("Trace alone: %v", err)
 	}
 }
+
+// Values of Recipient.ValidSince: what is sent, and what is refused before it is.
+func TestValidSince(t *testing.T) {
+	since := time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
+	west := time.FixedZone("west", -8*60*60)
+	for _, tt := range []struct {
+		since time.Time
+		want  string // "" is a refusal
+	}{
+		{time.Time{}, "-"},
+		{time.Time{}.In(west), "-"},
+		{since, "2014-04-03T23:01:00Z"},
+		{since.In(west), "2014-04-03T23:01:00Z"},
+		{since.Add(time.Second - 1), "2014-04-03T23:01:00Z"},
+		{since.Add(-1), "2014-04-03T23:00:59Z"},
+		{time.Date(1997, 11, 24, 14, 22, 1, 0, west), "1997-11-24T22:22:01Z"},
+		{time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), "9999-12-31T23:59:59Z"},
+		{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), ""},
+		{time.Date(9999, 12, 31, 16, 0, 0, 0, west), ""},
+		{time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), "0000-01-01T00:00:00Z"},
+		{time.Date(0, 1, 1, 0, 0, 0, -1, time.UTC), ""},
+	} {
+		env := memoTo("b@test.example")
+		env.To[0].ValidSince = tt.since
+		switch tt.want {
+		case "":
+			wantOutOfRange(t, []string{"RRVS"}, env, "Recipient.ValidSince", "9999")
+			if err := wantError[*submission.AddressError](t, checkNothing(t, []string{"RRVS"}, env)); err.Addr != "b@test.example" {
+				t.Errorf("%+v", err)
+			}
+		case "-":
+			wantLines(t, nil, env, plainMail, plainRcpt)
+		default:
+			wantLines(t, []string{"RRVS"}, env, plainMail, plainRcpt+" RRVS="+tt.want)
+		}
+	}
+	// Each recipient has its own.
+	env := memoTo("b@test.example", "c@test.example", "d@test.example")
+	env.To[0].ValidSince, env.To[2].ValidSince = since, since.Add(time.Hour)
+	wantLines(t, []string{"RRVS"}, env, plainMail, plainRcpt+" RRVS=2014-04-03T23:01:00Z",
+		"RCPT TO:<c@test.example>", "RCPT TO:<d@test.example> RRVS=2014-04-04T00:01:00Z")
+}
+
+// A partial envelope goes to the other recipients, where the server lacks RRVS as well as
+// where the time has no form. Without Partial nothing is sent.
+func TestValidSincePartial(t *testing.T) {
+	for name, tt := range map[string]struct {
+		since  time.Time
+		status submission.RecipientStatus
+		is     error
+	}{
+		"not offered":  {time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC), submission.RecipientUnsent, submission.ErrUnsupported},
+		"out of range": {time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), submission.RecipientInvalid, submission.ErrOutOfRange},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := memoTo("c@test.example", "b@test.example")
+			env.To[0].ValidSince = tt.since
+			if err := wantNothing(t, []string{"PIPELINING"}, env); !errors.Is(err, tt.is) {
+				t.Errorf("all or nothing: %v", err)
+			}
+			env.Partial = true
+			s := openSession(t, play(t, "whole", greeted("PIPELINING")+flightOK+"C: QUIT\nS: 221 bye\neof"), plainText())
+			defer s.Close()
+			res, err := send(s, env)
+			verdict{outcome: submission.PartlySent, stage: submission.StageRcpt, is: tt.is}.check(t, res, err)
+			if r := res.Recipients; r[0].Status != tt.status || r[0].Reply.Code != 0 || r[1].Status != submission.RecipientSent {
+				t.Errorf("%+v", r)
+			}
+			if e := wantError[*submission.AddressError](t, err); e.Addr != "c@test.example" || e.Reply != nil {
+				t.Errorf("%+v", e)
+			}
+			// Nobody is left.
+			env.To = env.To[:1]
+			if err := wantNothing(t, []string{"PIPELINING"}, env); !errors.Is(err, tt.is) {
+				t.Errorf("nobody left: %v", err)
+			}
+		})
+	}
+}

@@ -91,6 +91,11 @@ type Recipient struct {
 	// ORCPT is the original recipient (RFC 3461, 4.2), "type;address". An
 	// address without a type is of type rfc822, or utf-8 when it is not ASCII.
 	ORCPT string
+	// ValidSince is a time when you knew that the address belonged to the recipient:
+	// RRVS of RFC 7293. A server refuses the recipient if the mailbox has changed hands
+	// since. It is sent in UTC, without the part of a second. The zero time says
+	// nothing.
+	ValidSince time.Time
 	// Params are further parameters of RCPT, "KEY" or "KEY=value". The server must
 	// offer their extension.
 	Params []string

@@ -67,7 +67,7 @@ func fullEnvelope() submission.Envelope {
 		From: "from@test.example",
 		To: []submission.Recipient{
 			{Addr: "first@test.example"},
-			{Addr: "to@test.example", Notify: submission.NotifyFailure, ORCPT: "rfc822;orig@test.example", Params: []string{"X-RCPT", "X-RCPT-VALUE=value"}},
+			{Addr: "to@test.example", Notify: submission.NotifyFailure, ORCPT: "rfc822;orig@test.example", ValidSince: time.Unix(1e9, 0), Params: []string{"X-RCPT", "X-RCPT-VALUE=value"}},
 		},
 		DSN:  submission.DSN{Notify: submission.NotifyDelay, Return: submission.ReturnFull, EnvelopeID: "envelope"},
 		Body: submission.Body8BitMIME, UTF8: true, Submitter: "submitter@test.example", Size: 7, Priority: -5, HoldFor: time.Minute, DeliverBy: submission.DeliverBy{Within: time.Hour},

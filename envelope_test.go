@@ -45,14 +45,17 @@ var parameters = []struct {
 		e.DeliverBy = submission.DeliverBy{Within: 2 * time.Minute, Return: true}
 	},
 		[]string{"DELIVERBY 120"}, " BY=120;R", ""},
+	{"ValidSince", func(e *submission.Envelope) { e.To[0].ValidSince = time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC) },
+		[]string{"RRVS"}, "", " RRVS=2014-04-03T23:01:00Z"},
 	{"Priority", func(e *submission.Envelope) { e.Priority = -3 }, []string{"MT-PRIORITY MIXER"}, " MT-PRIORITY=-3", ""},
 	{"everything", func(e *submission.Envelope) {
 		e.DSN = submission.DSN{Notify: submission.NotifyFailure | submission.NotifyDelay, Return: submission.ReturnFull, EnvelopeID: "id"}
 		e.UTF8, e.Body, e.Submitter, e.Params = true, submission.Body8BitMIME, "<>", []string{"X=1"}
 		e.Priority, e.HoldFor, e.DeliverBy = 9, time.Minute, submission.DeliverBy{Within: time.Hour, Trace: true}
 		e.To[0].ORCPT, e.To[0].Params = "rfc822;c@d", []string{"Y"}
-	}, []string{"DSN", "SMTPUTF8", "8BITMIME", "AUTH LOGIN", "X", "Y", "MT-PRIORITY", "FUTURERELEASE 60", "DELIVERBY 7200"},
-		" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=id MT-PRIORITY=9 HOLDFOR=60 BY=3600;NT AUTH=<> X=1", " NOTIFY=FAILURE,DELAY ORCPT=rfc822;c@d Y"},
+		e.To[0].ValidSince = time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
+	}, []string{"DSN", "SMTPUTF8", "8BITMIME", "AUTH LOGIN", "X", "Y", "MT-PRIORITY", "FUTURERELEASE 60", "DELIVERBY 7200", "RRVS"},
+		" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=id MT-PRIORITY=9 HOLDFOR=60 BY=3600;NT AUTH=<> X=1", " NOTIFY=FAILURE,DELAY ORCPT=rfc822;c@d RRVS=2014-04-03T23:01:00Z Y"},
 }
 
 // The exact lines of MAIL and RCPT for everything that an envelope can ask for.
@@ -147,7 +150,7 @@ func TestBadParams(t *testing.T) {
 	keywords := []string{"SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "AUTH PLAIN", "X", "BODY", "RET", "ENVID", "NOTIFY", "ORCPT", "REQUIRETLS", "MT-PRIORITY", "FUTURERELEASE", "HOLDFOR", "HOLDUNTIL", "DELIVERBY", "BY", "RRVS"}
 	for _, p := range []string{
 		"SIZE=5", "size=5", "BODY=8BITMIME", "SMTPUTF8", "RET=FULL", "ENVID=x", "AUTH=<>", "REQUIRETLS", "NOTIFY=NEVER", "ORCPT=rfc822;a@b", "Orcpt=x",
-		"MT-PRIORITY=3", "mt-priority=3", "MT-PRIORITY", "HOLDFOR=60", "HoldUntil=2030-01-01T00:00:00Z", "BY=120;R", "by=120;n",
+		"MT-PRIORITY=3", "mt-priority=3", "MT-PRIORITY", "HOLDFOR=60", "HoldUntil=2030-01-01T00:00:00Z", "BY=120;R", "by=120;n", "RRVS=2014-04-03T23:01:00Z",
 		"", "=", "=1", "X=", "X=a b", "X=a=b", "X=a\tb", "X=a\r\nRSET", "X\r\nRSET", "X=\x00", "X=\x7f", "X=ü", "X=\xff", "X Y", " X", "X ", "X\n", "-X", "X_Y", "X+=1", "Ü=1", "X=1 Y=2", "X>",
 	} {
 		for _, recipient := range []bool{false, true} {

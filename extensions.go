@@ -22,6 +22,7 @@ const (
 	extMTPriority    = "MT-PRIORITY"   // RFC 6710
 	extFutureRelease = "FUTURERELEASE" // RFC 4865
 	extDeliverBy     = "DELIVERBY"     // RFC 2852
+	extRRVS          = "RRVS"          // RFC 7293
 
 	extEnhancedCodes = "ENHANCEDSTATUSCODES" // RFC 2034
 )

@@ -12,7 +12,7 @@ import (
 var typedParams = []string{
 	"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS", "MT-PRIORITY",
 	"HOLDFOR", "HOLDUNTIL", "BY",
-	"NOTIFY", "ORCPT",
+	"NOTIFY", "ORCPT", "RRVS",
 }
 
 // appendParams checks the grammar of parameters (RFC 5321, 4.1.2) and appends

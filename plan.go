@@ -32,6 +32,7 @@ type plannedRcpt struct {
 	line    span   // the RCPT command
 	options span   // its parameters in line
 	dsn     bool   // asks for something of DSN
+	rrvs    bool   // asks since when the address must be valid
 	utf8    bool   // needs SMTPUTF8
 	params  []string
 	err     error // why it cannot be asked for, whatever the server
@@ -194,13 +195,17 @@ func (p *plan) writeRcpt(planned *plannedRcpt, r *Recipient) error {
 			return err
 		}
 	}
-	b, err := appendParams(b, r.Params)
+	b, err := appendValidSince(b, r.ValidSince)
 	if err != nil {
+		return err
+	}
+	if b, err = appendParams(b, r.Params); err != nil {
 		return err
 	}
 	p.text = b
 	planned.line, planned.options = span{from, len(b)}, span{path, len(b)}
 	planned.dsn = r.Notify != 0 || r.ORCPT != ""
+	planned.rrvs = !r.ValidSince.IsZero()
 	planned.utf8 = box.NeedsSMTPUTF8()
 	planned.params = slices.Clone(r.Params)
 	return nil
@@ -275,6 +280,9 @@ func (r *plannedRcpt) check(ext Extensions) error {
 	}
 	if r.dsn && !ext.Has(extDSN) {
 		return unsupported(extDSN, "delivery status notifications")
+	}
+	if r.rrvs && !ext.Has(extRRVS) {
+		return unsupported(extRRVS, "ValidSince")
 	}
 	return offered(ext, r.params)
 }

@@ -18,6 +18,24 @@ const (
 	maxYear = 9999
 )
 
+// DeliverBy is how soon a message is to be delivered, and what happens when that is not
+// possible (RFC 2852, 4). It does not make the delivery faster. The zero value says
+// nothing.
+type DeliverBy struct {
+	// Within is the time that the delivery may take, counted from when the server gets
+	// the envelope, rounded up to whole seconds. It is at most 999999999 seconds in
+	// either direction. With Return it is positive, and not less than the minimum if
+	// the server names one. Otherwise the send fails with ErrOutOfRange. Without Return
+	// it may be negative: the time is over, and the sender is to know. It cannot be 0
+	// when Return or Trace is set.
+	Within time.Duration
+	// Return asks the server to return the message when it is too late. Otherwise the
+	// server goes on trying and sends a report of the delay.
+	Return bool
+	// Trace asks for a report from each relay that passes the message on.
+	Trace bool
+}
+
 // outOfRange says which value of the envelope is beyond which limit.
 func outOfRange(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrOutOfRange, fmt.Sprintf(format, args...))

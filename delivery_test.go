@@ -1,6 +1,7 @@
 package submission_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/smtptest"
 )
 
 // wantOutOfRange sends an envelope that the server is not asked about, because a value
@@ -296,5 +298,76 @@ func TestValidSincePartial(t *testing.T) {
 				t.Errorf("nobody left: %v", err)
 			}
 		})
+	}
+}
+
+// What the server offers, and its limits, may change with AUTH: a lack or a limit that
+// stood before it is asked about once more, and MAIL goes out if it is gone.
+func TestDeliveryBehindAuth(t *testing.T) {
+	since := time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		set           func(*submission.Envelope)
+		before, after string
+		mail, rcpt    string
+	}{
+		"Priority":         {func(e *submission.Envelope) { e.Priority = 1 }, "SIZE", "MT-PRIORITY", " MT-PRIORITY=1", ""},
+		"HoldFor":          {func(e *submission.Envelope) { e.HoldFor = time.Minute }, "SIZE", "FUTURERELEASE 60 2030-01-01T00:00:00Z", " HOLDFOR=60", ""},
+		"HoldFor, limit":   {func(e *submission.Envelope) { e.HoldFor = time.Minute }, "FUTURERELEASE 59", "FUTURERELEASE 60", " HOLDFOR=60", ""},
+		"HoldUntil, limit": {func(e *submission.Envelope) { e.HoldUntil = since }, "FUTURERELEASE 1 2013-01-01T00:00:00Z", "FUTURERELEASE 1 2015-01-01T00:00:00Z", " HOLDUNTIL=2014-04-03T23:01:00Z", ""},
+		"DeliverBy":        {func(e *submission.Envelope) { e.DeliverBy.Within = time.Minute }, "SIZE", "DELIVERBY", " BY=60;N", ""},
+		"DeliverBy, limit": {func(e *submission.Envelope) { e.DeliverBy = submission.DeliverBy{Within: time.Minute, Return: true} }, "DELIVERBY 61", "DELIVERBY 60", " BY=60;R", ""},
+		"ValidSince":       {func(e *submission.Envelope) { e.To[0].ValidSince = since }, "SIZE", "RRVS", "", " RRVS=2014-04-03T23:01:00Z"},
+	} {
+		for _, again := range []string{tt.before, tt.after} {
+			t.Run(name+"/"+again, func(t *testing.T) {
+				script := greeted("AUTH PLAIN", tt.before) + `
+					C: AUTH PLAIN AHVzZXIAcGFzc3dvcmQ=
+					S: 235 welcome
+					C: EHLO client.test.example
+					S: 250-mail.test.example
+					S: 250 ` + again + "\n"
+				if again == tt.after {
+					script += "C: " + plainMail + tt.mail + "\nS: 250 ok\nC: " + plainRcpt + tt.rcpt + "\nS: 550 no\n"
+				}
+				s := openSession(t, play(t, "whole", script+"C: QUIT\nS: 221 bye\neof"), plainText(func(o *submission.Options) {
+					o.Auth, o.InsecureAuth = submission.Password{Username: "user", Password: "password"}, true
+				}))
+				defer s.Close()
+				env := memoTo("b@test.example")
+				tt.set(&env)
+				_, err := send(s, env)
+				if again == tt.after {
+					verdict{stage: submission.StageRcpt, code: 550}.check(t, nil, err)
+				} else if !errors.Is(err, submission.ErrUnsupported) && !errors.Is(err, submission.ErrOutOfRange) {
+					t.Errorf("%v, want ErrUnsupported or ErrOutOfRange", err)
+				}
+			})
+		}
+	}
+}
+
+// A transaction asks for what the envelope said when it began.
+func TestDeliveryIsFixedAtBegin(t *testing.T) {
+	srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
+	defer srv.Close()
+	s := openSession(t, srv.Pipe(), plainText())
+	defer s.Close()
+	since := time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
+	env := memoTo("b@test.example")
+	env.Priority, env.HoldFor, env.To[0].ValidSince = 3, time.Minute, since
+	env.DeliverBy = submission.DeliverBy{Within: time.Hour, Trace: true}
+	tx, err := s.Begin(context.Background(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.Priority, env.HoldFor, env.HoldUntil, env.DeliverBy.Return = -3, time.Hour, since, true
+	env.To[0].ValidSince = time.Time{}
+	if _, err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	m := srv.Messages()[0]
+	if m.Priority != 3 || m.HoldFor != time.Minute || !m.HoldUntil.IsZero() || m.ValidSince[0] != since ||
+		m.DeliverBy != (smtptest.DeliverBy{Within: time.Hour, Trace: true}) {
+		t.Errorf("%+v", m)
 	}
 }

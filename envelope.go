@@ -38,10 +38,10 @@ type Envelope struct {
 	// which the client cannot measure before it sends; 0 means unknown. A shorter
 	// message is measured.
 	Size int64
-	// Priority is the importance of the message to the relays that it meets, from -9
-	// to 9: MT-PRIORITY of RFC 6710. 0 says nothing, and means the same as 0 there.
-	// What a number means depends on the profile that the server keeps to; the
-	// profile's name, if any, is Extensions.Param("MT-PRIORITY").
+	// Priority is how urgent the message is to the servers on its way, from -9, the
+	// least, to 9: MT-PRIORITY of RFC 6710. 0 says nothing, which a server takes for
+	// the priority 0. How many levels there are, and what they mean, depends on the
+	// profile of the server; Extensions.Param("MT-PRIORITY") is its name, if it has one.
 	Priority int
 	// HoldFor asks the server to keep the message for that long before it delivers it,
 	// counted from when the server gets it, in seconds, rounded up: HOLDFOR of
@@ -62,24 +62,6 @@ type Envelope struct {
 	// offer their extension. A parameter that has a field in Envelope is refused
 	// here.
 	Params []string
-}
-
-// DeliverBy is how soon a message is to be delivered, and what happens when that is not
-// possible (RFC 2852, 4). It does not make the delivery faster. The zero value says
-// nothing.
-type DeliverBy struct {
-	// Within is the time that the delivery may take, counted from when the server gets
-	// the envelope, rounded up to whole seconds. It is at most 999999999 seconds in
-	// either direction. It is positive with Return, and not less than the
-	// minimum if the server names one; otherwise the send fails with ErrOutOfRange.
-	// Without Return it may be negative: the time is over, and the sender is to know.
-	// It cannot be 0 when Return or Trace is set.
-	Within time.Duration
-	// Return asks the server to return the message when it is too late. Otherwise the
-	// server goes on trying and sends a report of the delay.
-	Return bool
-	// Trace asks for a report from each relay that passes the message on.
-	Trace bool
 }
 
 // Recipient is one recipient of a message.

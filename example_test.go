@@ -164,6 +164,102 @@ func ExampleDSN() {
 	// C: RCPT TO:<customer@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;sales+2Bcustomer@example.org
 }
 
+// A password that somebody waits for goes before a newsletter, where the server sorts
+// its queue.
+func ExampleEnvelope_priority() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	_, err = client.Send(context.Background(), submission.Envelope{
+		From:     "shop@example.org",
+		To:       submission.To("customer@example.net"),
+		Priority: 4,
+	}, strings.NewReader(message))
+	fmt.Println(err)
+	fmt.Println(srv.Messages()[0].Params)
+	// Output:
+	// <nil>
+	// [SIZE=42 MT-PRIORITY=4]
+}
+
+// The server keeps a message until the day of the sale, as far ahead as it is willing to.
+func ExampleEnvelope_holdUntil() {
+	srv := smtptest.NewServer(&smtptest.Config{Extensions: []string{"FUTURERELEASE 604800 2030-01-08T00:00:00Z"}})
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), &submission.Options{TLSConfig: srv.ClientTLSConfig()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	envelope := submission.Envelope{From: "shop@example.org", To: submission.To("customer@example.net")}
+	for _, day := range []int{5, 15} {
+		envelope.HoldUntil = time.Date(2030, time.January, day, 8, 0, 0, 0, time.UTC)
+		_, err = client.Send(context.Background(), envelope, strings.NewReader(message))
+		if errors.Is(err, submission.ErrOutOfRange) {
+			fmt.Println("hold it yourself:", err)
+		}
+	}
+	fmt.Println(srv.Messages()[0].Params)
+	// Output:
+	// hold it yourself: submission: MAIL: not sent: sender "shop@example.org": out of range: Envelope.HoldUntil 2030-01-15T08:00:00Z, the server's limit is 2030-01-08T00:00:00Z (FUTURERELEASE)
+	// [HOLDUNTIL=2030-01-05T08:00:00Z]
+}
+
+// A code that is of no use after ten minutes comes back instead of arriving later.
+func ExampleDeliverBy() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	_, err = client.Send(context.Background(), submission.Envelope{
+		From:      "shop@example.org",
+		To:        submission.To("customer@example.net"),
+		DeliverBy: submission.DeliverBy{Within: 10 * time.Minute, Return: true},
+	}, strings.NewReader(message))
+	fmt.Println(err)
+	fmt.Println(srv.Messages()[0].Params)
+	// Output:
+	// <nil>
+	// [SIZE=42 BY=600;R]
+}
+
+// A statement of account is for the one who gave the address, not for whoever has the
+// mailbox now.
+func ExampleRecipient_validSince() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	confirmed := time.Date(2024, time.April, 3, 23, 1, 0, 0, time.UTC) // the customer answered from this address
+	_, err = client.Send(context.Background(), submission.Envelope{
+		From: "shop@example.org",
+		To:   []submission.Recipient{{Addr: "customer@example.net", ValidSince: confirmed}},
+	}, strings.NewReader(message))
+	fmt.Println(err)
+	fmt.Println(srv.Messages()[0].RcptParams)
+	// Output:
+	// <nil>
+	// [[RRVS=2024-04-03T23:01:00Z]]
+}
+
 // A message can be written while it is sent. If the function fails, nothing is
 // delivered.
 func ExampleClient_SendFunc() {

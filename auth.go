@@ -209,7 +209,7 @@ func (e *AuthError) refusesMechanism() bool {
 
 // refusedForGood reports whether the server refused the credentials for good.
 func (e *AuthError) refusedForGood() bool {
-	return e.Reply != nil && e.Reply.Permanent() && !e.refusesMechanism()
+	return e.told || e.Reply != nil && e.Reply.Permanent() && !e.refusesMechanism()
 }
 
 // exchange runs one mechanism (RFC 4954, 4).
@@ -279,7 +279,12 @@ func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 			return nil
 		}
 	}
-	e := &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
+	gone := isHangUp(s.link.Failure())
+	told := ending.Reason != nil && gone
+	if told { // the refusal, not what came of it
+		err = ending.Reason
+	}
+	e := &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets), shown: ending.Shown, told: told}
 	var lost *linkError
 	if refused && !ending.Cancelled {
 		reply := makeReply(s.link.Keep(r))
@@ -287,7 +292,6 @@ func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 	} else if errors.As(err, &lost) {
 		e.Reply = lost.reply
 	}
-	e.shown = ending.Shown
-	e.unanswered = e.Reply == nil && !ending.Challenged && isHangUp(s.link.Failure())
+	e.unanswered = e.Reply == nil && !ending.Challenged && gone
 	return e
 }

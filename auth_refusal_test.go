@@ -225,6 +225,66 @@ func TestRefusedTokenAndHangUp(t *testing.T) {
 	})
 }
 
+// TestReasonAndHangUp has a server that gives its reason within the exchange and hangs
+// up without a final reply: the reason is the error, and a token is renewed for it as
+// after a final reply.
+func TestReasonAndHangUp(t *testing.T) {
+	for _, tt := range []struct {
+		mechanism, reason, has string
+		at                     int // the AUTH command or response that the reason answers
+	}{
+		{"XOAUTH2", `{"status":"401"}`, `the server refused: {"status":"401"}|perhaps it is expired`, 1},
+		{"OAUTHBEARER", `{"status":"invalid_token"}`, `the server refused: {"status":"invalid_token"}|perhaps it is expired`, 1},
+		{"SCRAM-SHA-256", "e=invalid-proof", "the server refused: invalid-proof", 2},
+		{"SCRAM-SHA-1", "e=unknown-user", "the server refused: unknown-user", 1},
+	} {
+		for how, end := range map[string]smtptest.Answer{"closes at once": {}, "closes": {Close: true}, "resets": {Close: true, Reset: true}} {
+			t.Run(tt.mechanism+", "+how, func(t *testing.T) {
+				said := 0
+				srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Accounts: map[string]string{"user": "fresh-token-2"}, Mechanisms: []string{tt.mechanism},
+					Hook: func(c smtptest.Command) *smtptest.Answer {
+						if c.Session > 2 || c.Verb != "AUTH" && c.Verb != "RESPONSE" {
+							return nil
+						}
+						switch said++; {
+						case said == tt.at:
+							return &smtptest.Answer{Reply: "334 " + b64(tt.reason), Close: how == "closes at once"}
+						case said > tt.at:
+							return &end
+						}
+						return nil
+					}})
+				k := &tokens{first: "stale-token-1", second: "fresh-token-2"}
+				auth := submission.Auth(k.auth())
+				if strings.HasPrefix(tt.mechanism, "SCRAM") {
+					auth = submission.Password{Username: "user", Password: "wrong-password"}
+				}
+				o := plainText(withAuthInClear(auth))
+				_, err := submission.NewSession(context.Background(), srv.Pipe(), testHost, o)
+				wantSays(t, err, words(tt.has), []string{"closed the connection"})
+				if e := wantError[*submission.AuthError](t, err); e.Temporary() || e.Mechanism != tt.mechanism {
+					t.Errorf("%v", err)
+				}
+				said, k.asked = 0, nil
+				o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+				c, err := submission.New(testHost, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				err = c.Ping(context.Background())
+				if _, isToken := auth.(submission.OAuth2); isToken {
+					if err != nil || !slices.Equal(k.asked, []bool{false, true}) {
+						t.Errorf("asked for %v, %v", k.asked, err)
+					}
+				} else {
+					wantSays(t, err, words(tt.has), []string{"closed the connection"})
+				}
+			})
+		}
+	}
+}
+
 // TestRenewalAroundAuth has a refused token renewed on the same connection, whatever
 // is put around the OAuth2.
 func TestRenewalAroundAuth(t *testing.T) {

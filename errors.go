@@ -233,6 +233,7 @@ type AuthError struct {
 	Err       error
 
 	shown      bool // the server was shown the secret
+	told       bool // Err is the reason that the server gave, after which it hung up
 	unanswered bool // the connection was gone before the server answered
 	facts      authFacts
 }

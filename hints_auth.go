@@ -50,6 +50,8 @@ func (e *AuthError) hint() string {
 	switch {
 	case errors.Is(e.Err, ErrInsecureAuth):
 		return e.facts.insecure
+	case e.told && !takesPassword(e.Mechanism): // SCRAM names the cause
+		return credentialsHint(e.Mechanism)
 	case e.Reply == nil:
 		return ""
 	}

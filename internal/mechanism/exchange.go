@@ -87,6 +87,8 @@ type Ending struct {
 	// believe a 235, which is ErrServerProof; or the reason for its refusal that
 	// the server gave within the exchange, which is a *RefusalError.
 	Err error
+	// Reason is such a reason where Err is the error of the Server, nil for none.
+	Reason error
 }
 
 // completer is a client that knows whether success may be believed.
@@ -139,7 +141,7 @@ func (x *Exchange) run(ctx context.Context, initial []byte) Ending {
 	}
 	switch {
 	case err != nil:
-		return Ending{Err: err}
+		return Ending{Err: err, Reason: x.refusalReason()}
 	case code == codeAuthenticated:
 		err = x.checkSuccess(held != nil)
 	case code >= 400:

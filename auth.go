@@ -155,7 +155,7 @@ func (s *Session) nextClient(ctx context.Context, auth Auth, info ServerInfo) (s
 		err = fmt.Errorf("%w, offered are %s", err, cmp.Or(strings.Join(info.offered, " "), "none"))
 	}
 	if err != nil {
-		return nil, &AuthError{Offered: info.offered, Err: cleanedCause(err, &s.secrets)}
+		return nil, &AuthError{Offered: info.offered, Err: s.cleanedAuth(err, nil)}
 	}
 	return client, nil
 }
@@ -174,7 +174,7 @@ func (s *Session) try(ctx context.Context, client sasl.Client, info ServerInfo) 
 	}
 	renewed, err := known.renew(ctx)
 	if err != nil {
-		return &AuthError{Mechanism: failed.Mechanism, Offered: info.offered, Err: cleanedCause(err, &s.secrets)}
+		return &AuthError{Mechanism: failed.Mechanism, Offered: info.offered, Err: s.cleanedAuth(err, nil)}
 	}
 	if !gone {
 		again := s.exchange(ctx, renewed, info)
@@ -224,7 +224,7 @@ func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerI
 	var failed *AuthError
 	switch {
 	case err != nil:
-		failed = &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets)}
+		failed = &AuthError{Mechanism: name, Err: s.cleanedAuth(err, client)}
 	case mechanism.ShowsSecret(x.Name) && !info.mayShow:
 		failed = &AuthError{Mechanism: x.Name, Err: ErrInsecureAuth}
 	case !mechanism.IsName(x.Name):
@@ -236,7 +236,7 @@ func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerI
 		} else {
 			ending = x.Run(ctx, initial)
 		}
-		failed = s.judgeAuth(x.Name, ending)
+		failed = s.judgeAuth(&x, ending)
 	}
 	if failed != nil {
 		failed.Offered = info.offered
@@ -262,7 +262,7 @@ func (s saslServer) Say(shown, secret string) (int, []byte, error) {
 
 // judgeAuth returns the error of an exchange that failed, nil for one that
 // succeeded. It breaks the connection where the server cannot be believed.
-func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
+func (s *Session) judgeAuth(x *mechanism.Exchange, ending mechanism.Ending) *AuthError {
 	r, err := smtpwire.Reply{Code: ending.Code, Text: ending.Text}, ending.Err
 	refused := r.Code >= 400
 	if why := s.link.Cancelled(link.Auth); why != nil && ending.Cancelled {
@@ -284,7 +284,7 @@ func (s *Session) judgeAuth(name string, ending mechanism.Ending) *AuthError {
 	if told { // the refusal, not what came of it
 		err = ending.Reason
 	}
-	e := &AuthError{Mechanism: name, Err: cleanedCause(err, &s.secrets), shown: ending.Shown, told: told}
+	e := &AuthError{Mechanism: x.Name, Err: s.cleanedAuth(err, x.Client), shown: ending.Shown, told: told}
 	var lost *linkError
 	if refused && !ending.Cancelled {
 		reply := makeReply(s.link.Keep(r))

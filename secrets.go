@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/emersion/go-sasl"
 	"github.com/fe022423/submission/internal/redact"
 )
 
@@ -64,6 +65,17 @@ func cleanedCause(err error, secrets *redact.Set) error {
 		return list
 	}
 	return secrets.CleanError(err)
+}
+
+// cleanedAuth is cleanedCause for an error of AUTH, with client or before there is one
+// (nil). Where its text is this side's, a weak secret stands there by chance, as it
+// does outside of AUTH: what the server said in it was cleaned when it came. A client
+// of the caller's may repeat a challenge.
+func (s *Session) cleanedAuth(err error, client sasl.Client) error {
+	secrets := s.secrets
+	_, own := client.(*authClient)
+	secrets.InAuth = client != nil && !own
+	return cleanedCause(err, &secrets)
 }
 
 // refused is err, an error of New or NewSession, without the secrets of o.

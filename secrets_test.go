@@ -488,6 +488,45 @@ func TestWeakSecretsWithinAuth(t *testing.T) {
 	}
 }
 
+// TestWeakSecretsDamageNoTextOfOurs has passwords that are words of this package's own
+// errors: an asterisk there would give the password away.
+func TestWeakSecretsDamageNoTextOfOurs(t *testing.T) {
+	for _, tt := range []struct {
+		mechanism, script, text string // without what follows a text that says no more
+		clear                   bool   // the password may not be shown
+	}{
+		{"LOGIN", offersAuth("X-FOO") + quit[1:], "no mechanism in common: allowed are LOGIN, offered are X-FOO", false},
+		{"PLAIN", offersAuth("PLAIN") + quit[1:], "credentials not sent without verified TLS (use TLSStartTLS or TLSImplicit)", true},
+		{"LOGIN", offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 235 ok\neof", "the server did not prove that it knows the password: the server reported success out of turn", false},
+		{"LOGIN", offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334 !\nC: *\nS: 501 no" + quit, "challenge is not base64", false},
+		{"CRAM-MD5", offersAuth("CRAM-MD5") + "C: AUTH CRAM-MD5\nS: 334 \nC: *\nS: 501 no" + quit, "the challenge is empty", false},
+		{"CRAM-MD5", offersAuth("CRAM-MD5") + "C: AUTH CRAM-MD5\nclose\neof", "the server closed the connection", false},
+	} {
+		for _, word := range append(strings.FieldsFunc(tt.text, func(r rune) bool { return strings.ContainsRune(" ,:()", r) }), "e", "s") {
+			p := submission.Password{Username: secretUser, Password: word, Mechanisms: []string{tt.mechanism}}
+			o := plainText(withAuthInClear(p))
+			o.InsecureAuth = !tt.clear
+			_, err := submission.NewSession(context.Background(), away(play(t, "whole", tt.script)), testHost, o)
+			if e := wantError[*submission.AuthError](t, err); !strings.Contains(e.Error(), tt.text) {
+				t.Errorf("%s: %v", word, e)
+			}
+		}
+	}
+}
+
+// TestWeakSecretsInChallenges has a client of the caller's whose error repeats the
+// challenge, in which the server repeats the password.
+func TestWeakSecretsInChallenges(t *testing.T) {
+	for _, word := range weakWords {
+		client := &scriptedSASL{name: "X-OWN", initial: []byte(word), nextErr: fmt.Errorf("what is <%s>?", word)}
+		script := offersAuth("X-OWN") + "C: AUTH X-OWN " + b64(word) + "\nS: 334 " + b64(word) + "\nC: *\nS: 501 no" + quit
+		_, err := submission.NewSession(context.Background(), play(t, "whole", script), testHost, plainText(withAuthInClear(authWith(client))))
+		if e := wantError[*submission.AuthError](t, err); !strings.Contains(e.Error(), "<***>") {
+			t.Errorf("%s: %v", word, e)
+		}
+	}
+}
+
 // TestStrongSecretsAreReplacedEverywhere has passwords that no server says by
 // chance.
 func TestStrongSecretsAreReplacedEverywhere(t *testing.T) {

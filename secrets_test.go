@@ -527,6 +527,17 @@ func TestWeakSecretsInChallenges(t *testing.T) {
 	}
 }
 
+// TestSeparatorsAreNoSecret has a server refuse a token in words that hold the octet
+// with which OAUTHBEARER answers a refusal, in hexadecimal.
+func TestSeparatorsAreNoSecret(t *testing.T) {
+	const reason = `{"status":"401"}`
+	exchange := "C: AUTH OAUTHBEARER " + b64("n,a=user,\x01host="+testHost+"\x01port=587\x01auth=Bearer stale-token-1\x01\x01") +
+		"\nS: 334 " + b64(reason) + "\nC: AQ==\nS: 535 5.7.8 status 401\n"
+	k := &tokens{first: "stale-token-1", second: "stale-token-1"}
+	_, err := submission.NewSession(context.Background(), away(play(t, "whole", offersAuth("OAUTHBEARER")+exchange+exchange+quit[1:])), testHost, plainText(withAuthInClear(k.auth())))
+	wantSays(t, err, []string{"535 5.7.8 status 401", reason}, []string{"***"})
+}
+
 // TestStrongSecretsAreReplacedEverywhere has passwords that no server says by
 // chance.
 func TestStrongSecretsAreReplacedEverywhere(t *testing.T) {

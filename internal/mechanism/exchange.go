@@ -199,8 +199,12 @@ func (x *Exchange) encode(response []byte) string {
 }
 
 // isPublic reports whether a response holds no secret: a name, which a server may
-// speak of ever after. LOGIN sends the user name first.
+// speak of ever after, or separators alone, with which OAUTHBEARER answers a refusal.
+// LOGIN sends the user name first.
 func (x *Exchange) isPublic(text string) bool {
+	if strings.Trim(text, "\x00\x01") == "" {
+		return true
+	}
 	switch x.Name {
 	case sasl.External, sasl.Anonymous:
 		return true

@@ -222,9 +222,9 @@ func newConfig(host string, port int, o *Options) (c *config, err error) {
 	}
 	c.Disable = slices.Clone(c.Disable)
 	c.PinnedKeys = slices.Clone(c.PinnedKeys)
-	c.tlsConfig = c.newTLSConfig()
 	c.memory.New = newMemory
-	return c, nil
+	c.tlsConfig, err = c.newTLSConfig()
+	return c, err
 }
 
 // checkNames checks LocalName, LocalAddr and From.

@@ -2,6 +2,7 @@ package submission_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -45,6 +46,10 @@ func TestHostsWithCredentialsAreNotRepeated(t *testing.T) {
 		"LocalName": func(host string) (string, error) {
 			_, err := submission.New(testHost, &submission.Options{LocalName: host})
 			return "LocalName", err
+		},
+		"TLSConfig": func(host string) (string, error) {
+			_, err := submission.New(testHost, &submission.Options{TLSConfig: &tls.Config{ServerName: host}})
+			return "TLSConfig", err
 		},
 		"HTTPConnect, as its host": func(host string) (string, error) {
 			_, err := submission.HTTPConnect(&url.URL{Scheme: "http", Host: host}, nil)

@@ -19,7 +19,7 @@ import (
 const sessionCacheSize = 32
 
 // newTLSConfig returns a copy of Options.TLSConfig, completed for the host.
-func (c *config) newTLSConfig() *tls.Config {
+func (c *config) newTLSConfig() (*tls.Config, error) {
 	var t *tls.Config
 	if c.TLSConfig != nil {
 		t = c.TLSConfig.Clone()
@@ -30,6 +30,8 @@ func (c *config) newTLSConfig() *tls.Config {
 		t.ServerName = c.serverName()
 	} else if name, err := address.Host(t.ServerName); err == nil {
 		t.ServerName = nameOfHost(name)
+	} else if errors.Is(err, address.ErrCredentials) { // errors of crypto/tls would repeat it
+		return nil, &OptionError{"TLSConfig", fmt.Errorf("ServerName: %w", err)}
 	}
 	if t.MinVersion == 0 {
 		t.MinVersion = tls.VersionTLS12
@@ -47,7 +49,7 @@ func (c *config) newTLSConfig() *tls.Config {
 			return next(st)
 		}
 	}
-	return t
+	return t, nil
 }
 
 // serverName is what the server is called: in SNI, in its certificate, in

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -123,6 +124,10 @@ func TestHintHTTPConnect(t *testing.T) {
 		{name: "405", answer: "HTTP/1.1 405 Method Not Allowed\r\nServer: nginx\r\n\r\n", has: "405 Method Not Allowed|web server", hasNot: only443 + "|credentials"},
 		{name: "501", answer: "HTTP/1.1 501 Not Implemented\r\n\r\n", has: "501 Not Implemented|web server", hasNot: only443},
 		{name: "502", answer: "HTTP/1.1 502 Bad Gateway\r\n\r\n", has: "502 Bad Gateway", hasNot: only443 + "|credentials", temporary: true},
+		{name: "408", answer: "HTTP/1.1 408 Request Timeout\r\n\r\n", has: "408 Request Timeout", hasNot: only443 + "|credentials", temporary: true},
+		{name: "429", answer: "HTTP/1.1 429 Too Many Requests\r\n\r\n", has: "429 Too Many Requests", hasNot: only443 + "|credentials", temporary: true},
+		{name: "an interim answer first", answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n", has: "403 Forbidden|" + only443, hasNot: "Continue|Processing"},
+		{name: "interim answers alone", answer: strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 4000), has: "exceeds 65536 octets", temporary: true},
 		{name: "407", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: Basic realm=\"x\", NTLM\r\n\r\n",
 			has: "407 Proxy Authentication Required|wants credentials|asks for Negotiate Basic NTLM|proxyURL", hasNot: only443 + "|realm"},
 		{name: "407, refused", user: "me:s3cret@", answer: "HTTP/1.1 407 No\r\nProxy-Authenticate: basic realm=\"x\"\r\n\r\n",

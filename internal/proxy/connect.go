@@ -144,7 +144,7 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 	if said := notHTTP(r); said != "" {
 		return nil, &ForeignError{Wanted: WantedHTTP, Said: firstLine(d.answers.CleanStart(said))}
 	}
-	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	resp, err := readAnswer(r)
 	if err != nil {
 		if limited.N <= 0 {
 			err = fmt.Errorf("its answer exceeds %d octets", maxHeader)
@@ -161,6 +161,16 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 	return &Conn{
 		Conn: nc, raw: raw, server: serverAddr(addr), secrets: SecretsOf(d.user.Reveal()), buffered: bytes.Clone(buffered),
 	}, nil
+}
+
+// readAnswer reads the final answer, after interim ones (RFC 9110, 15.2).
+func readAnswer(r *bufio.Reader) (*http.Response, error) {
+	for {
+		resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+		if err != nil || resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, err
+		}
+	}
 }
 
 func (d *Connect) request(addr string) []byte {
@@ -188,8 +198,12 @@ func (e *StatusError) Error() string { return "it refuses: " + e.Status }
 
 // Permanent reports whether asking again is useless: a 4xx is about the request,
 // a 5xx about what the proxy leads to (RFC 9110, 15), except where it says that it
-// does not know CONNECT.
+// does not know CONNECT, or that the request came too slowly or too soon.
 func (e *StatusError) Permanent() bool {
+	switch e.Code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
 	return e.Code/100 != 5 || e.Code == http.StatusNotImplemented || e.Code == http.StatusHTTPVersionNotSupported
 }
 

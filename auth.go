@@ -122,10 +122,10 @@ func (s *Session) authenticate(ctx context.Context, auth Auth) error {
 }
 
 func (s *Session) serverInfo() ServerInfo {
-	offered := s.ext.Mechanisms()
+	list := s.ext.Mechanisms()
 	return ServerInfo{
-		Host: s.cfg.serverName(), Port: s.cfg.port, Mechanisms: slices.Clone(offered), TLS: s.tls,
-		offered: offered, verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local,
+		Host: s.cfg.serverName(), Port: s.cfg.port, Mechanisms: list, TLS: s.tls,
+		offered: escapedAll(list), verified: s.verified, mayShow: s.verified || s.cfg.InsecureAuth || s.local,
 	}
 }
 

@@ -311,3 +311,17 @@ func TestProtocolErrorTextIsEscaped(t *testing.T) {
 		})
 	}
 }
+
+// TestOfferedIsEscaped has a server offer mechanisms with names that act on a terminal.
+func TestOfferedIsEscaped(t *testing.T) {
+	script := hello + "S: 250-mail\n" + `S> 250 AUTH \x1b[2JEVIL BEL\x07\r\n` + quit
+	_, err := submission.NewSession(context.Background(), play(t, "whole", script), testHost, plainText(withAuthInClear(testPassword)))
+	e := wantError[*submission.AuthError](t, err)
+	checkPrintable(t, strings.Join(e.Offered, " "))
+	if !strings.Contains(e.Error(), `offered are \x1b[2JEVIL BEL\a`) {
+		t.Error(e)
+	}
+	for cause := error(e); cause != nil; cause = errors.Unwrap(cause) {
+		checkPrintable(t, cause.Error())
+	}
+}

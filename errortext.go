@@ -194,3 +194,12 @@ func escaped(s string) string {
 	escape(&b, s)
 	return b.String()
 }
+
+// escapedAll returns a list with each of its texts escaped.
+func escapedAll(list []string) []string {
+	var all []string
+	for _, s := range list {
+		all = append(all, escaped(s))
+	}
+	return all
+}

@@ -90,6 +90,9 @@ func TestHTTPConnectRefused(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("error %q, want %q in it", err, tc.want)
 			}
+			for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+				checkPrintable(t, cause.Error())
+			}
 		})
 	}
 }

@@ -153,7 +153,7 @@ func (d *Connect) openTunnel(ctx context.Context, raw net.Conn, addr string) (ne
 	}
 	if resp.StatusCode/100 != 2 {
 		return nil, &StatusError{
-			Code: resp.StatusCode, Status: d.answers.Clean(resp.Status),
+			Code: resp.StatusCode, Status: printable(d.answers.Clean(resp.Status)),
 			Schemes: schemesOf(resp.Header), Authorized: d.user.Reveal() != nil,
 		}
 	}

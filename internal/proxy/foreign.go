@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/fe022423/submission/internal/redact"
 )
@@ -74,6 +76,20 @@ func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	line = strings.TrimSuffix(line, "\r")
 	return line[:min(len(line), maxSaid)]
+}
+
+// printable escapes what a terminal could act on.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRuneToASCII(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	return b.String()
 }
 
 // socksVersion is the first octet of what a SOCKS5 proxy says.

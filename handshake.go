@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,7 +111,26 @@ func (s *Session) greet() error {
 	}
 	e := s.unexpected(link.Greeting, r, why)
 	e.Hint = s.greetingHint(r, why)
+	if e.Reply == nil {
+		e.Reply = refusalWithin(why)
+	}
 	return e
+}
+
+// refusalWithin returns the refusal for which a server broke off a reply that had begun
+// as another, nil when it did not. Servers that make clients wait for the end of their
+// greeting do.
+func refusalWithin(why *link.Failure) *Reply {
+	var syntax *smtpwire.SyntaxError
+	if why == nil || !errors.As(why.Err, &syntax) || syntax.Reason != smtpwire.ReplyChanges {
+		return nil
+	}
+	code, err := strconv.Atoi(syntax.Text[:min(3, len(syntax.Text))])
+	if err != nil || code < 400 {
+		return nil
+	}
+	reply := makeReply(link.Reply{Code: code, Text: syntax.Text[min(4, len(syntax.Text)):]})
+	return &reply
 }
 
 // checkSettled is Link.Settled with the error of a handshake.

@@ -48,7 +48,14 @@ func (s *Session) notGreetingHint(e *smtpwire.SyntaxError) string {
 	case isTLSRecord(e.Text):
 		return s.implicitHint()
 	case e.Reason == smtpwire.ReplyChanges && e.Text[0] >= '4':
-		return "the server broke off its greeting to refuse: perhaps the address of this machine is on a block list"
+		hint := "the server broke off its greeting to refuse"
+		switch {
+		case strings.HasPrefix(e.Text, "421"):
+			hint += ": " + tooManyHint
+		case e.Text[0] == '5':
+			hint += ": perhaps the address of this machine is on a block list"
+		}
+		return hint
 	case e.Reason == smtpwire.BareLF:
 		return "the fault is the server's, or of something on the way: lines of SMTP end in CR LF"
 	}
@@ -88,10 +95,11 @@ func (s *Session) namelessRefused(r smtpwire.Reply) bool {
 	switch r.Code {
 	case 421, 501, 504, 550:
 		return true
-	case 500, 502, 503:
+	case 500, 502, 503, 530:
 		return false
 	}
-	return r.Code >= 400 && strings.Contains(strings.ToLower(string(r.Text)), "helo ")
+	text := strings.ToLower(string(r.Text))
+	return r.Code >= 400 && (strings.Contains(text, "helo") || strings.Contains(text, "ehlo"))
 }
 
 // noStartTLSHint says where TLS may be when STARTTLS is not offered.

@@ -109,8 +109,8 @@ func (r *Reader) ReadLine(limit int) ([]byte, error) {
 	return r.line(limit, nil)
 }
 
-// line reads one line. check, when not nil, sees what has come so far of a
-// line that is not whole yet and may refuse it early.
+// line reads one line. check, when not nil, sees what has come so far of the line and
+// may refuse it early.
 func (r *Reader) line(limit int, check func(partial []byte) error) ([]byte, error) {
 	scanned := 0
 	r.torn = false
@@ -120,6 +120,11 @@ func (r *Reader) line(limit int, check func(partial []byte) error) ([]byte, erro
 			i += scanned
 			if i+1 > limit {
 				return nil, syntaxError("line too long", have)
+			}
+			if check != nil { // before how the line ends: what is no reply need not end as one
+				if err := check(bytes.TrimSuffix(have[:i], []byte{'\r'})); err != nil {
+					return nil, err
+				}
 			}
 			r.r += i + 1
 			return wholeLine(have[:i])

@@ -217,6 +217,7 @@ func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerI
 	x := mechanism.Exchange{Client: client, Server: saslServer{s.link}, Secrets: &s.secrets}
 	if known, ok := client.(*authClient); ok {
 		s.secrets.Add(known.secret.Reveal())
+		s.cfg.usedSecret.Store(&known.secret)
 		x.Public = known.public
 	}
 	name, initial, err := client.Start()

@@ -171,7 +171,8 @@ type config struct {
 	callersDialer bool // the raw connection comes from Options.Dialer
 	callersConn   bool // the connection was handed to NewSession
 	memory        sync.Pool
-	helloSaysAll  atomic.Bool // a second EHLO, after AUTH, brought nothing
+	helloSaysAll  atomic.Bool                   // a second EHLO, after AUTH, brought nothing
+	usedSecret    atomic.Pointer[redact.Secret] // by the last AUTH
 }
 
 // addr returns the address of the server, for the dialer and for errors.

@@ -22,9 +22,12 @@ func knownSecrets(auth Auth) redact.Set {
 }
 
 // secretsOver returns what is known from the start of a session over nc: also what
-// a proxy on the way was told.
+// the server knows from the session before, and what a proxy on the way was told.
 func (c *config) secretsOver(nc net.Conn) redact.Set {
 	s := knownSecrets(c.auth.Reveal())
+	if before := c.usedSecret.Load(); before != nil {
+		s.Add(before.Reveal())
+	}
 	for ; nc != nil; nc = below(nc) {
 		if k, ok := nc.(interface{ Secrets() redact.Set }); ok {
 			s.AddAll(k.Secrets())

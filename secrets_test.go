@@ -98,6 +98,48 @@ func TestSecretsBeforeAuth(t *testing.T) {
 	}
 }
 
+// TestSecretsOfTheSessionBefore has a server that repeats, with the greeting of another
+// session of the Client, what it was shown in the one before: also what no Auth knows
+// from the start.
+func TestSecretsOfTheSessionBefore(t *testing.T) {
+	inner := map[string]submission.Auth{
+		"Password": submission.Password{Username: secretUser, Password: secretWord},
+		"OAuth2":   submission.OAuth2{Username: secretUser, Token: func(context.Context, bool) (string, error) { return secretWord, nil }},
+	}
+	for name, auth := range inner {
+		for around, wrap := range arounds {
+			for _, verb := range []string{"CONNECT", "EHLO"} {
+				for echoName, echo := range echoes(secretWord) {
+					srv := serve(t, &smtptest.Config{TLS: smtptest.NoTLS, Accounts: map[string]string{secretUser: secretWord}, Mechanisms: []string{"CRAM-MD5", "XOAUTH2"},
+						Hook: func(c smtptest.Command) *smtptest.Answer {
+							if c.Session == 2 && c.Verb == verb {
+								return &smtptest.Answer{Reply: "554 " + echo}
+							}
+							return nil
+						}})
+					var w watch
+					o := plainText(withAuthInClear(wrap(auth)), w.options)
+					o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+					o.Pool.MaxMessages = 1
+					c, err := submission.New(testHost, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := poolSend(c); err != nil {
+						t.Fatal(err)
+					}
+					err = poolSend(c)
+					wantError[*submission.ConnectError](t, err)
+					if w.check(t, err); t.Failed() {
+						t.Fatalf("%s, %s, %s, %s", name, around, verb, echoName)
+					}
+					c.Close()
+				}
+			}
+		}
+	}
+}
+
 // TestExtensionsHoldNoSecret has a server that offers the password.
 func TestExtensionsHoldNoSecret(t *testing.T) {
 	script := hello + "S: 250-mail\nS: 250-X-" + secretWord + " a " + secretWord + "\nS: 250 AUTH PLAIN " + secretWord +

@@ -157,7 +157,7 @@ func (c *config) handshake(ctx context.Context, nc net.Conn, cfg *tls.Config) (n
 		if err != nil {
 			return nil, tls.ConnectionState{}, err
 		}
-		st, err := c.checkSecured(secured, nc)
+		st, err := c.checkSecured(ctx, secured, nc)
 		return secured, st, err
 	}
 	t := tls.Client(nc, cfg)

@@ -462,6 +462,43 @@ func TestTLSClient(t *testing.T) {
 	}
 }
 
+// A TLSClient that leaves the handshake to the first Read: the certificate is checked
+// before anything is said, with and without pins.
+func TestTLSClientWithoutHandshake(t *testing.T) {
+	srv := serve(t, &smtptest.Config{TLS: smtptest.ImplicitTLS})
+	trusted := srv.ClientTLSConfig()
+	for name, tt := range map[string]struct {
+		cfg  *tls.Config
+		pins [][32]byte
+		ok   bool
+	}{
+		"trusted": {trusted, nil, true}, "unknown": {nil, nil, false},
+		"pinned": {nil, [][32]byte{serverPin(t, srv)}, true}, "another pin": {trusted, make([][32]byte, 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := plainText(withTLS(submission.TLSImplicit))
+			o.TLSConfig, o.PinnedKeys = tt.cfg, tt.pins
+			o.TLSClient = func(_ context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
+				return tls.Client(nc, cfg), nil
+			}
+			s, err := submission.NewSession(context.Background(), away(srv.Pipe()), testHost, o)
+			if !tt.ok {
+				if e := wantError[*submission.TLSError](t, err); e.Temporary() {
+					t.Errorf("temporary: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st, ok := s.TLS(); !ok || !st.HandshakeComplete {
+				t.Errorf("TLS %v, %v", ok, st.HandshakeComplete)
+			}
+			s.Close()
+		})
+	}
+}
+
 // deadlineless is a connection of a TLS stack that ignores deadlines.
 type deadlineless struct{ net.Conn }
 

@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
@@ -84,14 +85,20 @@ func (c *config) checkPin(st tls.ConnectionState) error {
 
 // checkSecured checks what Options.TLSClient made of nc, and returns its state.
 // A stack may show no state; where keys are pinned it must, or nothing would be
-// known about the server.
-func (c *config) checkSecured(secured, nc net.Conn) (st tls.ConnectionState, err error) {
+// known about the server. One that leaves the handshake to the first Read, as
+// crypto/tls does, shakes hands here.
+func (c *config) checkSecured(ctx context.Context, secured, nc net.Conn) (st tls.ConnectionState, err error) {
 	if secured == nil {
 		return st, errors.New("TLSClient returned no connection")
 	}
 	for ; nc != nil; nc = below(nc) {
 		if isSame(secured, nc) {
 			return st, errors.New("TLSClient returned the connection that it was given: there is no TLS on it")
+		}
+	}
+	if lazy, ok := secured.(interface{ HandshakeContext(context.Context) error }); ok {
+		if err := lazy.HandshakeContext(ctx); err != nil {
+			return st, err
 		}
 	}
 	stack, ok := secured.(interface{ ConnectionState() tls.ConnectionState })

@@ -24,12 +24,20 @@ func checkLineBreaks(a Auth) error {
 			user, password = p.Username, p.Password
 		}
 	}
+	if err := lineBreak(user, password); err != nil {
+		return &OptionError{"Auth", err}
+	}
+	return nil
+}
+
+// lineBreak says which of a user name and a password ends in a line break.
+func lineBreak(user, password string) error {
 	ends := func(s string) bool { return strings.HasSuffix(s, "\n") || strings.HasSuffix(s, "\r") }
 	switch {
 	case ends(password):
-		return &OptionError{"Auth", errors.New("the password ends in a line break: take it off")}
+		return errors.New("the password ends in a line break: take it off")
 	case ends(user):
-		return &OptionError{"Auth", errors.New("the user name ends in a line break: take it off")}
+		return errors.New("the user name ends in a line break: take it off")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package submission_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/fe022423/submission"
@@ -61,4 +62,11 @@ func TestCredentialsThatNeverWork(t *testing.T) {
 	_, err = submission.NewSession(t.Context(), play(t, "whole", "eof"), testHost, plainText(withAuth(pass("secret word\n"))))
 	wantError[*submission.OptionError](t, err)
 	wantSays(t, err, []string{"the password ends in a line break"}, nil)
+	// Inside an AuthFunc it is only seen at AUTH, and nothing is sent; nor is a token.
+	token := submission.OAuth2{Username: "user", Token: func(context.Context, bool) (string, error) { return "secret-token\r\n", nil }}
+	for want, auth := range map[string]submission.Auth{"the password": submission.AuthFunc(pass("secret word\n").Mechanism), "the token": token} {
+		_, err = submission.NewSession(t.Context(), play(t, "whole", offersAuth("PLAIN XOAUTH2")+quit[1:]), testHost, plainText(withAuthInClear(auth)))
+		wantError[*submission.AuthError](t, err)
+		wantSays(t, err, []string{want + " ends in a line break"}, []string{"secret"})
+	}
 }

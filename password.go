@@ -69,6 +69,9 @@ var errNoMechanism = errors.New("no mechanism in common")
 // Mechanism picks the first allowed mechanism that the server offers, that may be
 // used on this connection, and that supports the fields of p that are set.
 func (p Password) Mechanism(_ context.Context, s ServerInfo) (sasl.Client, error) {
+	if err := lineBreak(p.Username, p.Password); err != nil {
+		return nil, err // New cannot see it inside another Auth
+	}
 	var first error // why the best one could not be used
 	order, cred := p.order(s), p.credentials(s)
 	for _, name := range order {

@@ -35,6 +35,9 @@ func (c *Credentials) checkToken() error {
 	// Wider than the b64token of RFC 6750, 2.1, but nothing that could end the
 	// field, and no line end of the file that the token was read from.
 	token := c.Password.Reveal()
+	if strings.TrimRight(token, "\r\n") != token {
+		return errors.New("the token ends in a line break: take it off")
+	}
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("the token is empty or holds other than visible ASCII")
 	}

@@ -25,6 +25,9 @@ func addressHint(addr string) string {
 	case len(list) == 0:
 		return ""
 	case list[0] == bare:
+		if strings.ContainsAny(addr, "\r\n") {
+			return "an envelope address has no line break around it: " + escaped(bare)
+		}
 		return "an envelope address has no display name and no spaces around it: " + escaped(bare)
 	}
 	return "an envelope address has no display name: " + escaped(list[0])
@@ -44,7 +47,7 @@ func mailboxesIn(text string) []string {
 			found = append(found, a.Address)
 		}
 	} else {
-		found = strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' || r == '\t' })
+		found = strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(",; \t\r\n", r) })
 	}
 	for _, a := range found {
 		if !isMailbox(a) {

@@ -2,6 +2,7 @@ package submission_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +20,9 @@ func TestHintAddress(t *testing.T) {
 		{"a@x.example (Anna)", name, ""},
 		{" a@x.example", spaces, ", b@"},
 		{"a@x.example ", spaces, ""},
+		{"a@x.example\n", "no line break around it: a@x.example", ", b@"},
+		{"a@x.example\r\n", "no line break around it: a@x.example", ", b@"},
+		{"a@x.example\nb@y.example\n", one, spaces},
 		{"a@x.example,b@y.example", one, spaces},
 		{"a@x.example, b@y.example", one, ""},
 		{"a@x.example;b@y.example", one, ""},
@@ -31,7 +35,7 @@ func TestHintAddress(t *testing.T) {
 		{"Anna", "no @", "display name"},
 		{strings.Repeat("a", 70) + "@x.example", "", "display name"},
 	} {
-		quoted := `"` + strings.ReplaceAll(tt.addr, `"`, `\"`) + `"`
+		quoted := strconv.Quote(tt.addr)
 		check := func(t *testing.T, err error) {
 			t.Helper()
 			wantSays(t, err, append(words(tt.has), quoted), words(tt.hasNot))

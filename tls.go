@@ -87,7 +87,7 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 	// attacker who puts replies there must not be believed under TLS.
 	if s.link.Settled(link.StartTLS) != nil {
 		return s.connectError(StageStartTLS, smtpwire.Reply{}, &ProtocolError{
-			Stage: StageStartTLS, Text: "octets after the reply to STARTTLS, perhaps injected by an attacker"})
+			Stage: StageStartTLS, Text: "octets after the reply to STARTTLS, perhaps injected by an attacker, beginning " + excerpt(s.link.Unread())})
 	}
 	if err := s.secure(ctx); err != nil {
 		return err

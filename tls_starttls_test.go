@@ -76,6 +76,8 @@ func TestStartTLSInjection(t *testing.T) {
 		{name: "after several lines", script: offersTLS + "S: 220-go\nS: 220 on\nS! 454 no\neof"},
 		{name: "garbage", script: offersTLS + `S> 220 go\r\n\x00` + "\neof"},
 	}
+	// What they are is shown.
+	tests[0].text, tests[2].text, tests[5].text = `beginning "250-mail\r\n250 AUTH PLAIN\r\n"`, `beginning "2"`, `beginning "454 no\r\n"`
 	for _, r := range tests {
 		r.stage, r.protocol = submission.StageStartTLS, true
 		for _, mode := range []submission.TLSMode{submission.TLSStartTLS, submission.TLSOpportunistic} {

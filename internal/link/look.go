@@ -212,6 +212,15 @@ func (l *Link) refusedNext(step Step) Reply {
 	return r
 }
 
+// Unread returns what came and was not read as a reply, without what nobody may see.
+func (l *Link) Unread() string {
+	text := string(l.r.Unread())
+	if l.cfg.CleanStart != nil {
+		text = l.cfg.CleanStart(text)
+	}
+	return text
+}
+
 // keepSurplus keeps for Surplus what waits on a link that is broken and not closed.
 func (l *Link) keepSurplus() {
 	if l.Waiting() && l.r.Buffered() == 0 {

@@ -52,6 +52,10 @@ func NewReader(src io.Reader) *Reader {
 // Buffered returns how many octets are read from the source but not consumed.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
+// Unread returns what is read from the source but not consumed; it is valid until the
+// next call.
+func (r *Reader) Unread() []byte { return r.buf[r.r:r.w] }
+
 // Fill reads once from the source into the buffer. It is how a caller asks
 // whether anything is waiting there; the octets stay unconsumed.
 func (r *Reader) Fill() error {

@@ -46,6 +46,8 @@ func TestHintCertificate(t *testing.T) {
 	}{
 		{name: "common name only", cert: ca.issue(t, named(testHost)), has: noSAN + "|reissue|PinnedKeys", hasNot: sends + "|" + clock + "|ServerName"},
 		{name: "common name only, self-signed", cert: none.issue(t, named(testHost)), has: noSAN + "|PinnedKeys", hasNot: sends + "|ServerName"},
+		{name: "an email address only", cert: ca.issue(t, changed(named(testHost), func(c *x509.Certificate) { c.EmailAddresses = []string{"a@" + testHost} })),
+			has: "none of its subject alternative names is a host|reissue|PinnedKeys", hasNot: noSAN},
 		{name: "wrong name", cert: ca.issue(t, changed(forNames("a.example", "b.example"), func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 7)} })),
 			has: "is for a.example, b.example, 192.0.2.7|ServerName|PinnedKeys", hasNot: noSAN + "|" + sends + "|" + clock + "|RootCAs"},
 		{name: "wrong name, an address", cert: ca.issue(t, forIPs("192.0.2.7", "2001:db8::7")), has: "192.0.2.7, 2001:db8::7|ServerName|PinnedKeys", hasNot: noSAN},

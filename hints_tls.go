@@ -215,6 +215,9 @@ func nameHint(cert *x509.Certificate) string {
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
 	}
+	if len(names) == 0 && len(cert.EmailAddresses)+len(cert.URIs) > 0 {
+		return "none of its subject alternative names is a host: reissue it with one, or pin its key with PinnedKeys"
+	}
 	if len(names) == 0 {
 		return "it has no subject alternative name: reissue it with one, or pin its key with PinnedKeys"
 	}

@@ -479,6 +479,89 @@ func TestCancelledBeforeTheFirstOctet(t *testing.T) {
 	}
 }
 
+// A caller that gives up before the connection has taken an octet of the flight knows
+// that nothing was sent, also when it does so at the last moment. What a connection says
+// that failed by itself is no proof.
+func TestGivenUpBeforeTheFlight(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hook, setter, write bool          // where the caller gives up
+		limit               time.Duration // of the call
+		fails               bool          // the write fails
+		outcome             submission.Outcome
+	}{
+		"at the line of the chunk":   {hook: true},
+		"when the write is timed":    {setter: true},
+		"in the write":               {write: true, fails: true},
+		"while the write waits":      {limit: time.Second},
+		"not at all, and it fails":   {fails: true, outcome: submission.Unknown},
+		"not at all, and time is up": {outcome: submission.Unknown},
+	} {
+		promise(t, name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			if tc.limit > 0 {
+				ctx, cancel = context.WithTimeout(ctx, tc.limit)
+			}
+			defer cancel()
+			near, far := net.Pipe() // a write waits until it is read
+			defer far.Close()
+			go func() {
+				io.WriteString(far, "220 hi\r\n")
+				bufio.NewReader(far).ReadString('\n')
+				io.WriteString(far, strings.ReplaceAll(ehloReply([]string{"PIPELINING", "CHUNKING"}), "\n", "\r\n")+"\r\n")
+			}()
+			nc, begun := &asked{Conn: near}, false
+			nc.deadline = func() {
+				if begun && tc.setter {
+					cancel()
+				}
+			}
+			nc.write = func() error {
+				if begun && tc.write {
+					cancel()
+				}
+				if begun && tc.fails {
+					return errnoPipe
+				}
+				return nil
+			}
+			s := openSession(t, nc, plainText(withEarlyData, func(o *submission.Options) {
+				o.Trace = &submission.Trace{Sent: func(line string) {
+					if tc.hook && strings.HasPrefix(line, "BDAT") {
+						cancel()
+					}
+				}}
+			}))
+			begun = true
+			_, err := s.Send(ctx, memoTo(rcptB), strings.NewReader(memo))
+			if tc.outcome == submission.Unknown {
+				wantOutcome(t, err, submission.Unknown)
+			} else if e := wantOutcome(t, err, submission.NotSent, statusUnsent); e.Stage != submission.StageMail || !e.Temporary() || ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+				t.Errorf("%v: stage %v, temporary %v, want %v", err, e.Stage, e.Temporary(), ctx.Err())
+			}
+			s.Close()
+		})
+	}
+}
+
+// asked is a connection that asks before it sets a deadline for writes and writes.
+type asked struct {
+	net.Conn
+	deadline func()
+	write    func() error
+}
+
+func (c *asked) SetWriteDeadline(at time.Time) error {
+	c.deadline()
+	return c.Conn.SetWriteDeadline(at)
+}
+
+func (c *asked) Write(p []byte) (int, error) {
+	if err := c.write(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
 // cancelling gives its text and calls cancel together with its end.
 type cancelling struct {
 	text   string

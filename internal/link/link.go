@@ -53,6 +53,7 @@ type Link struct {
 	failed     *Failure      // why the link is broken
 	writeErr   error         // a write failed; replies that came before it still count
 	writeLimit time.Duration // how long that write might take
+	unwritten  bool          // see Unwritten
 	lastUntil  time.Time     // until when what is owed is still heard, after a 421
 	surplus    Reply         // see Surplus, of a link that broke before
 	noise      bool

@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"net"
 	"time"
 )
 
@@ -60,8 +61,18 @@ func (l *Link) Flush() {
 		return
 	}
 	l.limitWrite(l.cfg.Limits.Command)
+	l.unwritten = l.givenUpFor() != nil
+	if l.unwritten {
+		l.writeErr = net.ErrClosed
+		return
+	}
 	l.writeErr = l.w.Flush()
+	l.unwritten = l.writeErr != nil && l.w.Taken() == 0 && l.givenUpFor() != nil
 }
+
+// Unwritten reports whether the last Flush was given up by the caller before the
+// connection had taken an octet. That it says so is no proof where it failed by itself.
+func (l *Link) Unwritten() bool { return l.unwritten }
 
 // limitWrite bounds the write that follows.
 func (l *Link) limitWrite(limit time.Duration) {

@@ -12,9 +12,10 @@ const keepBuffer = 8 << 10
 // Writer collects lines and data and hands them on in one Write per Flush.
 // Its first write error sticks. A Writer is used by one goroutine at a time.
 type Writer struct {
-	dst io.Writer
-	buf []byte
-	err error
+	dst   io.Writer
+	buf   []byte
+	taken int // octets of the last Write
+	err   error
 }
 
 // NewWriter returns a Writer to dst.
@@ -66,12 +67,16 @@ func (w *Writer) Flush() error {
 	return err
 }
 
+// Taken returns how many octets the last Write took.
+func (w *Writer) Taken() int { return w.taken }
+
 // WriteThrough writes p at once, past the buffer, which must be empty or be p.
 func (w *Writer) WriteThrough(p []byte) error {
 	if w.err != nil {
 		return w.err
 	}
 	n, err := w.dst.Write(p)
+	w.taken = n
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}

@@ -45,6 +45,7 @@ func (t *Transfer) sendEnvelope(s *Spool, r *Ride) {
 		}
 		if t.Together {
 			l.HearToTheEnd()
+			t.Committed = !l.Unwritten()
 			t.afterFinal()
 			return
 		}
@@ -157,13 +158,13 @@ func (t *Transfer) leaveData() {
 // that may happen.
 func (t *Transfer) takeAlong(s *Spool) bool {
 	l := t.link
-	if why := l.Cancelled(link.Mail); why != nil {
-		t.lose(why)
-		return false
-	}
 	chunk := s.end()
 	t.Octets = int64(len(chunk))
 	l.Data(t.chunkLine(len(chunk), true))
+	if why := l.Cancelled(link.Mail); why != nil { // after the hooks that see the lines
+		t.lose(why)
+		return false
+	}
 	l.Data(chunk)
 	l.Owes(link.Owed{Message: &t.Record, Step: link.Final})
 	t.Together, t.Committed = true, true

@@ -50,17 +50,26 @@ func (t *tail) Follow(end []byte) []byte { return t.lender.follow(t.s, end) }
 func (t *Transaction) advance(to txState) {
 	t.try(to)
 	// What goes well goes on: octets of the message may be out already.
-	if !t.fresh && (to == txOver || !t.attempt.OK()) && t.mayStartAgain() {
-		t.lender.noteRestart()
-		t.release()
-		t.fresh = true
-		t.try(to)
+	if to == txOver || !t.attempt.OK() {
+		t.tryAgain(to)
 	}
 	if to == txOver || t.attempt.refused != nil || !t.attempt.OK() {
 		t.finish()
 		return
 	}
 	t.state = to
+}
+
+// tryAgain makes the one more attempt of a message that is held back whole, where there
+// may be one.
+func (t *Transaction) tryAgain(to txState) {
+	if t.fresh || !t.mayStartAgain() {
+		return
+	}
+	t.lender.noteRestart()
+	t.release()
+	t.fresh = true
+	t.try(to)
 }
 
 // try makes one attempt, on a session that is got for it where there is none.

@@ -394,6 +394,62 @@ func TestPreparedGoesOn(t *testing.T) {
 	}
 }
 
+// A prepared message is held back still: what speaks against a used session when it is
+// committed has it start once more, like any other. On a fresh session that is final.
+func TestPoolStartsPreparedMessageAgain(t *testing.T) {
+	for name, answer := range map[string]*habitAnswer{
+		"too many of a session":     {reply: "452 4.4.5 enough"},
+		"the end of the session":    {reply: "421 4.3.2 bye", closes: true},
+		"bad sequence":              {reply: "503 5.5.1 what"},
+		"ended before Commit":       nil,
+		"its content, which is not": {reply: "554 5.6.0 no"},
+	} {
+		for carrier, keywords := range carriers {
+			for _, fresh := range []bool{false, true} {
+				promise(t, fmt.Sprint(name, ", ", carrier, ", fresh ", fresh), func(t *testing.T) {
+					srv := newHabitServer(keywords...)
+					srv.habit = func(p *habitSession, verb, _ string) *habitAnswer {
+						if verb == "MESSAGE" && p.id == 1 && (fresh || p.accepted > 0) {
+							return answer
+						}
+						return nil
+					}
+					c := srv.client(t)
+					if !fresh {
+						if err := sendNumber(t.Context(), c, 0); err != nil {
+							t.Fatal(err)
+						}
+					}
+					tx, err := c.Begin(t.Context(), memoTo("b@test.example"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					mustWrite(t, tx, memo)
+					if err := tx.Prepare(); err != nil {
+						t.Fatal(err)
+					}
+					if answer == nil {
+						srv.session(1).hangUp()
+					}
+					_, err = tx.Commit()
+					restarts := 1
+					if fresh || strings.HasSuffix(name, "not") {
+						wantOutcome(t, err, submission.NotSent)
+						restarts = 0
+					} else if err != nil {
+						t.Error(err)
+					}
+					text := strings.ReplaceAll(memo, "\n", "\r\n")
+					if st := c.Stats(); st.Restarts != uint64(restarts) || srv.has(text) != restarts {
+						t.Errorf("%d restarts, and the server has it %d times, want %d", st.Restarts, srv.has(text), restarts)
+					}
+					wantClosed(t, c, srv)
+				})
+			}
+		}
+	}
+}
+
 // A message shares the flight of its envelope only where a refusal can do no harm: not
 // on a session that has something to forget first, and not all or nothing to several.
 func TestEarlyDataStaysBack(t *testing.T) {

@@ -144,7 +144,11 @@ func (t *Transaction) Commit() (*Result, error) {
 		t.spool.SetWhole(true)
 		t.guard(func() { t.advance(txOver) })
 	case txStreaming, txPrepared:
-		t.guard(func() { t.attempt.Commit(&t.spool) })
+		t.guard(func() {
+			if t.attempt.Commit(&t.spool); t.spool.Whole() { // it was prepared, and is held back still
+				t.tryAgain(txOver)
+			}
+		})
 		if t.startOver() {
 			return nil, errStartsAgain
 		}

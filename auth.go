@@ -265,7 +265,7 @@ func (s saslServer) Say(shown, secret string) (int, []byte, error) {
 // succeeded. It breaks the connection where the server cannot be believed.
 func (s *Session) judgeAuth(x *mechanism.Exchange, ending mechanism.Ending) *AuthError {
 	r, err := smtpwire.Reply{Code: ending.Code, Text: ending.Text}, ending.Err
-	refused := r.Code >= 400
+	refused := (link.Reply{Code: r.Code}).Negative()
 	if why := s.link.Cancelled(link.Auth); why != nil && ending.Cancelled {
 		err = lostError(why) // the caller gave up, not the mechanism
 	}

@@ -94,6 +94,8 @@ func TestAuthRefused(t *testing.T) {
 		{name: "504, and the next is not allowed", auth: password(mechanisms("PLAIN")), mechanism: "PLAIN", script: both + "S: 504 what" + quit, code: 504},
 		{name: "421", mechanism: "PLAIN", script: both + "S: 421 closing\neof", code: 421, temporary: true},
 		{name: "421 and a hang-up", mechanism: "PLAIN", script: both + "S: 421 closing\nclose\neof", code: 421, temporary: true},
+		{name: "221", mechanism: "PLAIN", script: both + "S: 221 bye\neof", code: 221, temporary: true},
+		{name: "221 in the middle", mechanism: "LOGIN", script: offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\n" + sendUser + "S: 221 bye\nclose\neof", code: 221, temporary: true},
 		{name: "421 in the middle", mechanism: "LOGIN", script: offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\n" + sendUser + "S: 421 closing\neof", code: 421, temporary: true},
 		{name: "EOF", mechanism: "PLAIN", script: both + "close\neof", temporary: true, is: io.EOF},
 		{name: "EOF in the middle", mechanism: "LOGIN", script: offersAuth("LOGIN") + "C: AUTH LOGIN\nS: 334\n" + sendUser + "close\neof", temporary: true, is: io.EOF},

@@ -168,7 +168,7 @@ func (d *dialing) connect(ctx context.Context) (net.Conn, error) {
 	case limited.Err() != nil:
 		e.Err = &linkError{stage: e.Stage, text: "no answer within " + c.Timeouts.Dial.String(), err: err}
 	default:
-		e.Err = &linkError{stage: e.Stage, err: err}
+		e.Err = &linkError{stage: e.Stage, err: err, ended: errors.Is(err, errReset)}
 	}
 	e.Hint = c.dialHint(ctx, err)
 	secrets := knownSecrets(c.auth.Reveal())

@@ -68,7 +68,7 @@ func pause(ctx, life context.Context) bool {
 
 // isLimit reports whether an error of a dial may mean that the server allows no
 // more sessions: a 4yz, a 421 or an end at the greeting, EHLO or AUTH, or where TLS
-// was to begin.
+// was to begin. A connection that is reset at once may look like one that failed.
 func isLimit(err error) bool {
 	var reply *Reply
 	stage := StageDial
@@ -81,7 +81,7 @@ func isLimit(err error) bool {
 		reply, stage = clearReply(err.Err), StageTLS
 	}
 	switch stage {
-	case StageGreeting, StageHello, StageAuth, StageTLS:
+	case StageDial, StageGreeting, StageHello, StageAuth, StageTLS:
 	default:
 		return false
 	}

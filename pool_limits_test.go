@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +49,7 @@ func waysToTurnAway() []turnAway {
 			list = append(list, turnAway{verb, a})
 		}
 	}
-	return list
+	return append(list, turnAway{"AUTH", habitAnswer{reply: "221 bye", closes: true}}) // means what 421 means
 }
 
 // allows makes a server that allows limit sessions and turns others away.
@@ -168,6 +171,39 @@ func TestRefusedInClearInsteadOfTLS(t *testing.T) {
 				t.Errorf("%s: %v: temporary %v", code, err, e.Temporary())
 			}
 			wantClosed(t, c, srv)
+		})
+	}
+}
+
+// A server that resets the sessions which are too many at once may do so before the
+// kernel says that they are connected. One that takes no connection is another matter.
+func TestPoolServerResetsAtOnce(t *testing.T) {
+	for errno, waits := range map[error]bool{errnoReset: true, errnoRefused: false} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := newHabitServer("PIPELINING")
+				srv.habit = slowly
+				c, err := submission.New(testHost, plainText(func(o *submission.Options) {
+					o.Dialer = dialFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+						if open, _ := srv.connections(); open >= 3 {
+							return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", errno)}
+						}
+						return srv.DialContext(ctx, network, addr)
+					})
+				}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				list := sendAtOnce(t.Context(), c, 60)
+				if waits {
+					wantAllSent(t, srv, list)
+				} else if failed := slices.IndexFunc(list, func(err error) bool { return err != nil }); failed < 0 {
+					t.Error("every message was sent")
+				} else if e := wantOutcome(t, list[failed], submission.NotSent); e.Stage != submission.StageDial {
+					t.Errorf("%v", e)
+				}
+				wantClosed(t, c, srv)
+			})
 		})
 	}
 }

@@ -128,6 +128,9 @@ func (p *pool) dialMember(ctx context.Context) (*Session, error) {
 	defer p.mu.Unlock()
 	p.count.Dials++
 	if err != nil {
+		if ctx.Err() != nil {
+			p.noteGone() // a connection may have been made, and the server may count it still
+		}
 		return nil, err
 	}
 	p.members[s] = struct{}{}

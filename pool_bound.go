@@ -53,6 +53,12 @@ func (p *pool) goneJustNow(now time.Time) []time.Time {
 	return p.gone
 }
 
+// noteGone notes that a connection was closed. The pool is locked.
+func (p *pool) noteGone() {
+	now := time.Now()
+	p.gone = append(p.goneJustNow(now), now)
+}
+
 // pause waits for pauseTime. It returns false when either context is done first.
 func pause(ctx, life context.Context) bool {
 	timer := time.NewTimer(pauseTime)

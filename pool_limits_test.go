@@ -455,6 +455,35 @@ func TestPoolLimitAndGoodbye(t *testing.T) {
 	}
 }
 
+// A dial that its caller gave up leaves a connection that the server counts until it
+// notices the end: that is no limit for the next one.
+func TestPoolLimitAndCancelledDial(t *testing.T) {
+	for _, verb := range []string{"CONNECT", "EHLO", "AUTH"} {
+		for _, way := range waysToTurnAway() {
+			t.Run(fmt.Sprintf("at %s, %v", verb, way), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					srv := allows(fixed(1), way, func(s *habitSession, at, _ string) *habitAnswer {
+						if s.id == 1 && at == verb {
+							time.Sleep(1500 * time.Millisecond) // and does not notice
+						}
+						return nil
+					})
+					c := srv.client(t, withLogin, withPool(submission.PoolOptions{MaxSessions: 1}))
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					if e := wantOutcome(t, sendNumber(ctx, c, 0), submission.NotSent); !errors.Is(e, context.DeadlineExceeded) {
+						t.Error(e)
+					}
+					if err := sendNumber(t.Context(), c, 1); err != nil {
+						t.Error(err)
+					}
+					wantClosed(t, c, srv)
+				})
+			})
+		}
+	}
+}
+
 // MaxSessions bounds the connections that are open, those that say goodbye included,
 // at a server that is slow to answer QUIT; and a send that waits does not wait for
 // that answer.

@@ -95,8 +95,7 @@ func (p *pool) remove(s *Session) {
 	defer p.mu.Unlock()
 	delete(p.members, s)
 	delete(p.leaving, s)
-	now := time.Now()
-	p.gone = append(p.goneJustNow(now), now)
+	p.noteGone()
 }
 
 // logPanic catches a panic of the caller's code on a goroutine of the pool's own,

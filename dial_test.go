@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,45 @@ func TestDialStalls(t *testing.T) {
 		})
 	}
 }
+
+// A connection may find that the time of the context is over a moment before the context
+// says so. The caller has given up all the same.
+func TestDialTimedOutBeforeItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := plainText()
+		o.Dialer = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
+			at, _ := ctx.Deadline()
+			time.Sleep(time.Until(at))
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
+		})
+		c, err := submission.New(testHost, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for name, call := range map[string]func(context.Context) error{
+			"Dial": func(ctx context.Context) error { _, err := c.Dial(ctx); return err },
+			"Ping": c.Ping,
+			"Send": func(ctx context.Context) error { return sendNumber(ctx, c, 0) },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second+time.Millisecond)
+			at := time.Now().Add(time.Second)
+			err := call(earlyDeadline{ctx, at})
+			if ctx.Err() == nil || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+			cancel()
+		}
+	})
+}
+
+// earlyDeadline is a context that is done a moment after its deadline.
+type earlyDeadline struct {
+	context.Context
+	at time.Time
+}
+
+func (c earlyDeadline) Deadline() (time.Time, bool) { return c.at, true }
 
 // The dialer returns a connection when the context is just done: it is closed.
 func TestDialReturnsLate(t *testing.T) {

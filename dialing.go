@@ -153,6 +153,9 @@ func (d *dialing) connect(ctx context.Context) (net.Conn, error) {
 	if err == nil && nc != nil {
 		return nc, nil
 	}
+	if at, ok := limited.Deadline(); ok && !time.Now().Before(at) {
+		pause(limited, ctx) // the kernel may find that a moment before the context does
+	}
 	e := &ConnectError{Addr: c.addr(), Stage: StageDial}
 	var p *proxy.Error
 	if errors.As(err, &p) {

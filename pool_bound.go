@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/fe022423/submission/internal/link"
 )
 
 // waitForOther waits for a session that lives, after a dial was refused because the
@@ -17,10 +19,18 @@ func (p *pool) waitForOther(ctx context.Context, refused error, t *Transaction) 
 	others, gone := p.slots-1, len(p.goneJustNow(now))
 	if others < 1 {
 		p.mu.Unlock()
-		if gone > 0 && pause(ctx, p.life) {
+		switch {
+		case gone == 0:
+			return turn{}, false, refused
+		case pause(ctx, p.life):
 			return turn{}, true, nil
 		}
-		return turn{}, false, refused
+		done := ctx
+		if ctx.Err() == nil {
+			done = p.life
+		}
+		text := "waiting for the server to forget a session that ended: " + detail(refused)
+		return turn{}, false, &linkError{stage: StageWait, text: text, err: link.CauseOf(done)}
 	}
 	p.bound.refused(others+gone, now)
 	if gone > 0 {

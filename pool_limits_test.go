@@ -474,7 +474,14 @@ func TestPoolLimitAndCancelledDial(t *testing.T) {
 					if e := wantOutcome(t, sendNumber(ctx, c, 0), submission.NotSent); !errors.Is(e, context.DeadlineExceeded) {
 						t.Error(e)
 					}
-					if err := sendNumber(t.Context(), c, 1); err != nil {
+					short, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+					defer cancel()
+					began := time.Now()
+					e := wantOutcome(t, sendNumber(short, c, 1), submission.NotSent)
+					if !errors.Is(e, context.DeadlineExceeded) || !e.Temporary() || time.Since(began) != 250*time.Millisecond {
+						t.Errorf("%v after %v", e, time.Since(began))
+					}
+					if err := sendNumber(t.Context(), c, 2); err != nil {
 						t.Error(err)
 					}
 					wantClosed(t, c, srv)

@@ -21,6 +21,8 @@ type lender interface {
 	leave()
 	noteOutcome(*SendError)
 	noteRestart()
+	// noteDropped has no envelope follow another message any more.
+	noteDropped()
 }
 
 // loan is a session for a transaction.
@@ -107,6 +109,12 @@ func (t *Transaction) try(to txState) {
 	}
 	if ride != nil {
 		t.attempt.Resume(t.s.link, &t.attempt, &t.spool, mode, ride)
+		if ride.Dropped() {
+			t.lender.noteDropped()
+			t.release()
+			t.try(to)
+			return
+		}
 	} else {
 		t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
 	}

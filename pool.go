@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fe022423/submission/internal/link"
@@ -29,6 +30,7 @@ type pool struct {
 	trier   *time.Timer
 	// reliever wakes a waiter whose ride takes too long; nil when it does not run.
 	reliever *time.Timer
+	noRides  atomic.Bool   // see noteDropped
 	sends    int           // calls that began and did not end
 	closed   bool          // no call may begin
 	killed   error         // why those that run are cut off

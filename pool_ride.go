@@ -51,7 +51,7 @@ func (w *waiter) rides() bool {
 // follow appends to the end of a message on s the first flight of the send that waits
 // first.
 func (p *pool) follow(s *Session, end []byte) []byte {
-	if s.messages+1 >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge {
+	if p.noRides.Load() || s.messages+1 >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge {
 		return end // the next message is not for this session
 	}
 	p.mu.Lock()
@@ -150,6 +150,9 @@ func (p *pool) hearOut(s *Session, r *transfer.Ride) {
 		s.link.Begin(p.life)
 		r.GiveUp(s.link)
 		s.link.End()
+		if r.Dropped() {
+			p.noteDropped()
+		}
 		done = true
 		p.give(s)
 	}()
@@ -189,6 +192,10 @@ func (p *pool) relieveLater() {
 		p.handOut()
 	})
 }
+
+// noteDropped has nothing ride any more: the server drops what it reads together with
+// the end of a message.
+func (p *pool) noteDropped() { p.noRides.Store(true) }
 
 // serve gives a waiter its turn. The pool is locked.
 func (p *pool) serve(w *waiter, t turn) {

@@ -383,6 +383,58 @@ func TestRideAfterAReplyTooMany(t *testing.T) {
 	}
 }
 
+// A server that drops what it reads together with the end of a message
+// costs one send some seconds, once.
+func TestRideDropped(t *testing.T) {
+	for name, keywords := range rideWays {
+		for _, left := range []bool{false, true} { // the send gives up meanwhile
+			t.Run(fmt.Sprintf("%s, left %v", name, left), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					srv := newHabitServer(keywords...)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					srv.habit = func(s *habitSession, verb, _ string) *habitAnswer {
+						switch verb {
+						case "CONNECT":
+							return &habitAnswer{reply: "220 hi", delay: time.Second}
+						case "MESSAGE":
+							s.in.Discard(s.in.Buffered())
+							if left && s.id == 1 {
+								cancel()
+								return &habitAnswer{reply: "250 taken", delay: time.Second}
+							}
+						}
+						return nil
+					}
+					c := srv.client(t, withPool(submission.PoolOptions{MaxSessions: 1}))
+					began := time.Now()
+					errs := rideStory(t, c, 20, func(i int) context.Context {
+						if i == 1 {
+							return ctx
+						}
+						return t.Context()
+					})
+					for i, err := range errs {
+						if (err != nil) != (left && i == 1) || err == nil && srv.has(habitText(i)) != 1 {
+							t.Errorf("message %d: %v, accepted %d times", i, err, srv.has(habitText(i)))
+						}
+					}
+					if took := time.Since(began); took > 10*time.Second {
+						t.Errorf("took %v", took)
+					}
+					if n := srv.dials(); n != 2 {
+						t.Errorf("%d sessions, want 2", n)
+					}
+					if st := c.Stats(); st.Restarts != 0 {
+						t.Errorf("%d restarts", st.Restarts)
+					}
+					wantClosed(t, c, srv)
+				})
+			})
+		}
+	}
+}
+
 // A session that owes replies to a send that has gone is used again once they were
 // heard; one that has said 354 can only be left.
 func TestRideLeft(t *testing.T) {

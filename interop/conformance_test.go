@@ -43,6 +43,8 @@ var trials = []trial{
 		func(o *offers) offer { return o.tooLarge }, tryTooLarge},
 	{"EarlyData", "messages in one flight with their envelopes, good ones and refused ones in turn", false,
 		func(o *offers) offer { return o.earlyData }, tryEarlyData},
+	{"shared flights", "several senders over one session: the envelope of a message behind the one in front, refused ones among them", false,
+		(*offers).sharedFlights, trySharedFlights},
 	{"restart", "the server is restarted between two messages", false,
 		func(o *offers) offer { return o.restart }, tryRestart},
 	{"sessions at once", fmt.Sprintf("%d senders where the server allows %d connections: none fails", senders, maxSessions), true,
@@ -67,6 +69,17 @@ func (o *offers) authentication() offer {
 		return no("")
 	}
 	return yes(strings.Join(o.mechanisms, " "))
+}
+
+// sharedFlights is whether the envelope of a message can follow the one in front.
+func (o *offers) sharedFlights() offer {
+	switch {
+	case !o.has("PIPELINING"):
+		return no("it does not offer PIPELINING")
+	case o.flightsAlone != "":
+		return partly(o.flightsAlone)
+	}
+	return yes("")
 }
 
 // listed is what the matrix says of the extensions.

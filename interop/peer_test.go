@@ -58,6 +58,7 @@ type offers struct {
 	tooLarge         offer
 	earlyData        offer
 	restart          offer
+	flightsAlone     string // what the client does where an envelope behind a message is not answered
 
 	// The strict instance.
 	sessions       offer // no more than maxSessions at once from one address

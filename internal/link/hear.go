@@ -37,7 +37,12 @@ type Owed struct {
 	Message Sink
 	Step    Step
 	Index   int
+	Soon    bool // it is waited for no longer than soonTime
 }
+
+// soonTime is how long a reply may take that costs a server nothing, once it has
+// answered what was in front.
+const soonTime = 5 * time.Second
 
 // Sink takes in the replies of one message.
 type Sink interface {
@@ -110,7 +115,7 @@ func (l *Link) hearAll(toTheEnd bool, only Sink) {
 		if !ok {
 			break
 		}
-		r, why := l.read(o.Step)
+		r, why := l.readWithin(o.Step, l.patience(o))
 		if why != nil {
 			if l.failed != nil && l.failed != why {
 				l.failed.Rest = why
@@ -169,9 +174,21 @@ func (l *Link) Hear(step Step) (smtpwire.Reply, *Failure) {
 	return r, nil
 }
 
+// patience is how long the reply that o is owed may take.
+func (l *Link) patience(o Owed) time.Duration {
+	limit := l.cfg.Limits.of(o.Step)
+	if o.Soon {
+		limit = min(limit, soonTime)
+	}
+	return limit
+}
+
 // read reads a reply within the limit of step as a whole. It breaks nothing.
 func (l *Link) read(step Step) (smtpwire.Reply, *Failure) {
-	limit := l.cfg.Limits.of(step)
+	return l.readWithin(step, l.cfg.Limits.of(step))
+}
+
+func (l *Link) readWithin(step Step, limit time.Duration) (smtpwire.Reply, *Failure) {
 	switch {
 	case !l.lastUntil.IsZero():
 		limit = max(0, time.Until(l.lastUntil))

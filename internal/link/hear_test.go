@@ -17,7 +17,7 @@ import (
 func three(l *Link, told Sink) {
 	for i, step := range []Step{Mail, Rcpt, Data} {
 		l.Line(fmt.Sprintf("command %d", i))
-		l.Owes(Owed{told, step, i})
+		l.Owes(Owed{told, step, i, false})
 	}
 }
 
@@ -33,7 +33,7 @@ func TestHearAll(t *testing.T) {
 	// The text of a MAIL that was accepted and of a 354 is not kept.
 	told.check(t, "6 0: 250 ", "7 1: 251 two", "8 2: 354 ")
 	l.Line("more")
-	l.Owes(Owed{&told, Final, 9})
+	l.Owes(Owed{&told, Final, 9, false})
 	l.HearAll()
 	told.check(t, "6 0: 250 ", "7 1: 251 two", "8 2: 354 ", "11 9: 250 four")
 	if !l.Usable() {
@@ -51,7 +51,7 @@ func TestHearAllMessages(t *testing.T) {
 	l := played(t, threeLines+"S: 250 one\nS: 250 two\nclose\n")
 	for i, m := range []*log{&first, &second, &second} {
 		l.Line(fmt.Sprintf("command %d", i))
-		l.Owes(Owed{m, Step(int(Final) * (1 - min(i, 1))), i})
+		l.Owes(Owed{m, Step(int(Final) * (1 - min(i, 1))), i, false})
 	}
 	l.HearAll()
 	first.check(t, "11 0: 250 one")
@@ -205,7 +205,7 @@ func TestLastWordsAreOneSecond(t *testing.T) {
 		l := New(w, Config{Limits: limits})
 		var told log
 		for i := range 4 {
-			l.Owes(Owed{&told, Rcpt, i})
+			l.Owes(Owed{&told, Rcpt, i, false})
 		}
 		time.AfterFunc(5*time.Second, func() { w.say("421 bye\r\n") })
 		time.AfterFunc(5600*time.Millisecond, func() { w.say("421 two\r\n") })
@@ -228,8 +228,8 @@ func TestCancelEndsLastWords(t *testing.T) {
 		w.say("421 bye\r\n")
 		time.AfterFunc(300*time.Millisecond, cancel)
 		var told log
-		l.Owes(Owed{&told, Rcpt, 0})
-		l.Owes(Owed{&told, Rcpt, 1})
+		l.Owes(Owed{&told, Rcpt, 0, false})
+		l.Owes(Owed{&told, Rcpt, 1, false})
 		begun := time.Now()
 		l.HearToTheEnd()
 		took(t, begun, 300*time.Millisecond)
@@ -373,9 +373,9 @@ func TestOpen(t *testing.T) {
 		t.Error("a new link has something open")
 	}
 	l.Line("MAIL")
-	l.Owes(Owed{&told, Mail, 0})
+	l.Owes(Owed{&told, Mail, 0, false})
 	l.Line("RCPT")
-	l.Owes(Owed{&told, Rcpt, 0})
+	l.Owes(Owed{&told, Rcpt, 0, false})
 	l.HearAll()
 	if !l.Open() {
 		t.Error("MAIL was accepted, and nothing is open")
@@ -522,7 +522,7 @@ func TestHearFor(t *testing.T) {
 	l := played(t, threeLines+"S: 250 one\nS: 251 two\nS: 552 three\nclose\n")
 	for i, m := range []*log{&front, &behind, &behind} {
 		l.Line(fmt.Sprintf("command %d", i))
-		l.Owes(Owed{m, Command, i})
+		l.Owes(Owed{m, Command, i, false})
 	}
 	l.HearFor(&front)
 	if len(front.lines) != 1 || len(behind.lines) != 0 || !l.Owing() || !l.Usable() {
@@ -540,7 +540,7 @@ func TestHearForFails(t *testing.T) {
 	l := played(t, threeLines+"S: 421 bye\nclose\n")
 	for i, m := range []*log{&front, &behind, &behind} {
 		l.Line(fmt.Sprintf("command %d", i))
-		l.Owes(Owed{m, Command, i})
+		l.Owes(Owed{m, Command, i, false})
 	}
 	l.HearFor(&front)
 	if len(behind.missed) != 2 || l.Owing() || l.Usable() {
@@ -556,7 +556,7 @@ func TestSurplusBeforeReset(t *testing.T) {
 		l := played(t, "C: command 0\nC: command 1\nS> 250 one\\r\\n"+reply+"\\r\\n\n")
 		for i, m := range []*log{&front, &behind} {
 			l.Line(fmt.Sprintf("command %d", i))
-			l.Owes(Owed{m, []Step{Final, Reset}[i], i})
+			l.Owes(Owed{m, []Step{Final, Reset}[i], i, false})
 		}
 		l.HearFor(&front)
 		r, noise := l.Surplus(Final)

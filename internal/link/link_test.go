@@ -32,9 +32,9 @@ func TestBrokenIsSticky(t *testing.T) {
 	if l.Write([]byte("octets")) {
 		t.Error("Write took octets")
 	}
-	l.Owes(Owed{&told, Mail, 0})
+	l.Owes(Owed{&told, Mail, 0, false})
 	l.HearAll()
-	l.Owes(Owed{&told, Rcpt, 3})
+	l.Owes(Owed{&told, Rcpt, 3, false})
 	l.HearToTheEnd()
 	told.check(t, "6 0: missed", "7 3: missed")
 	for _, why := range told.missed {
@@ -244,8 +244,8 @@ func TestCancelClosesRaw(t *testing.T) {
 					time.AfterFunc(3*time.Second, cancel)
 				}
 				var told log
-				l.Owes(Owed{&told, Mail, 0})
-				l.Owes(Owed{&told, Data, 0})
+				l.Owes(Owed{&told, Mail, 0, false})
+				l.Owes(Owed{&told, Data, 0, false})
 				l.HearAll()
 				took(t, begun, 3*time.Second)
 				f := wantFailure(t, l, Cancelled, Mail)

@@ -598,9 +598,9 @@ func TestSurplusAfterClosing(t *testing.T) {
 				l := New(asked{w, true}, Config{Limits: limits})
 				w.say(append([]string{"421 bye\r\n", "550 no\r\n"}, tc.more...)...)
 				var told log
-				l.Owes(Owed{&told, Rcpt, 0})
+				l.Owes(Owed{&told, Rcpt, 0, false})
 				if !stop {
-					l.Owes(Owed{&told, Final, 0})
+					l.Owes(Owed{&told, Final, 0, false})
 				}
 				begun := time.Now()
 				if stop {

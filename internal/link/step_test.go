@@ -16,7 +16,7 @@ func TestLimits(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for name, hear := range map[string]func(*Link){
 				"Hear":    func(l *Link) { l.Hear(step) },
-				"HearAll": func(l *Link) { l.Owes(Owed{&log{}, step, 0}); l.HearAll() },
+				"HearAll": func(l *Link) { l.Owes(Owed{&log{}, step, 0, false}); l.HearAll() },
 			} {
 				w := newWire()
 				l := New(w, Config{Limits: limits})

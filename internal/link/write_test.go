@@ -131,7 +131,7 @@ func TestFailedWrite(t *testing.T) {
 				var told log
 				for i, step := range []Step{Mail, Rcpt} {
 					l.Line("x")
-					l.Owes(Owed{&told, step, i})
+					l.Owes(Owed{&told, step, i, false})
 				}
 				w.say(tc.reply)
 				if tc.reply == "" {

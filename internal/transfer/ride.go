@@ -48,7 +48,7 @@ func (r *Ride) Board(l *link.Link, p []byte) []byte {
 			l.ShowSent(string(line))
 			rest = after
 		}
-		l.Owes(link.Owed{Message: r, Step: c.step, Index: c.index})
+		l.Owes(link.Owed{Message: r, Step: c.step, Index: c.index, Soon: c.step == link.Reset})
 	}
 	return append(p, r.lines...)
 }
@@ -69,6 +69,14 @@ func (r *Ride) GiveUp(l *link.Link) {
 	if l.Settled(link.Data); rec.Data.Code/100 == 3 {
 		l.Break(&link.Failure{Kind: link.GivenUp, Step: link.Data})
 	}
+}
+
+// Dropped reports whether the server has dropped the flight: it answered the message in
+// front, and then not even RSET. Servers exist that drop what they read together with
+// the end of a message.
+func (r *Ride) Dropped() bool {
+	lost := r.heard.Lost
+	return lost != nil && lost.Kind == link.TimedOut && lost.Step == link.Reset
 }
 
 // Hear takes a reply in.

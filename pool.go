@@ -157,6 +157,9 @@ func (p *pool) fit(ctx context.Context, s *Session) bool {
 
 // look breaks a session on which the server spoke unasked, or which it ended.
 func (p *pool) look(ctx context.Context, s *Session) {
+	if !s.link.Waiting() {
+		return // at once, without watching ctx
+	}
 	s.link.Begin(ctx)
 	defer s.link.End() // also when a hook panics
 	s.link.Look(link.Noop)

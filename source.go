@@ -12,16 +12,35 @@ import (
 // ReadFrom adds the bytes of r up to its end. A failure of r ends the transaction as
 // well: the connection is closed and nothing is delivered.
 func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
+	block := transfer.GetBlock()
+	n, err := t.readFrom(r, block[:])
+	transfer.PutBlock(block) // not after a panic: who knows what the source does
+	return n, err
+}
+
+func (t *Transaction) readFrom(r io.Reader, block []byte) (int64, error) {
 	var n int64
 	for empty := 0; t.state == txHolding || t.state == txStreaming; {
 		if t.ctx.Err() != nil {
 			return n, t.withhold(givenUp(StageMessage, t.ctx))
 		}
-		buf := t.in
+		var room []byte
+		if t.state == txStreaming {
+			room = t.attempt.Room()
+		}
+		buf := room
+		if room == nil {
+			buf = block
+		}
 		got, err := r.Read(buf)
 		if got > 0 {
 			empty = 0
-			if m, err := t.Write(buf[:got]); err != nil {
+			if room != nil {
+				t.guard(func() { t.attempt.Took(got) })
+				if err := t.flows(); err != nil {
+					return n, err
+				}
+			} else if m, err := t.Write(buf[:got]); err != nil {
 				return n + int64(m), err
 			}
 			n += int64(got)
@@ -123,17 +142,17 @@ type rewinder struct {
 	start  int64
 }
 
-// newRewinder returns nil for a source that cannot seek.
-func newRewinder(msg io.Reader) *rewinder {
+// newRewinder returns the zero one for a source that cannot seek.
+func newRewinder(msg io.Reader) rewinder {
 	s, ok := msg.(io.ReadSeeker)
 	if !ok {
-		return nil
+		return rewinder{}
 	}
 	start, err := s.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return nil
+		return rewinder{}
 	}
-	return &rewinder{s, start}
+	return rewinder{s, start}
 }
 
 // rewind goes back to the start.
@@ -167,7 +186,7 @@ var errStartsAgain = errors.New("the message starts again")
 // startOver makes the transaction what it was before its message was read, to be sent
 // on a fresh session. It reports whether that may be.
 func (t *Transaction) startOver() bool {
-	if t.rewinder == nil || t.fresh || !t.mayStartAgain() {
+	if t.rewinder.source == nil || t.fresh || !t.mayStartAgain() {
 		return false
 	}
 	t.lender.noteRestart()

@@ -25,8 +25,8 @@ type Transaction struct {
 	result  *Result
 	err     error
 
-	rewinder  *rewinder // nil when the source cannot be read again
-	restASCII bool      // what the source did not give yet has no octet above 0x7f
+	rewinder  rewinder // zero when the source cannot be read again
+	restASCII bool     // what the source did not give yet has no octet above 0x7f
 }
 
 type txState uint8
@@ -44,18 +44,12 @@ type memory struct {
 	spool   transfer.Spool
 	attempt attempt
 
-	in    []byte // what was read from a source
 	text  []byte // commands
 	rcpts []plannedRcpt
 	buf   *transfer.Buffers
 }
 
-// readBlock is how much is read from a source at a time, in octets.
-const readBlock = 64 << 10
-
-func newMemory() any {
-	return &memory{in: make([]byte, readBlock), buf: transfer.NewBuffers()}
-}
+func newMemory() any { return &memory{buf: transfer.NewBuffers()} }
 
 // newTransaction checks the envelope as far as that is possible without a server.
 // A transaction that it refuses is over.
@@ -82,9 +76,12 @@ func (t *Transaction) Write(p []byte) (int, error) {
 		if n = t.spool.Add(p); !t.spool.Full() {
 			return n, nil
 		}
-		if t.rewinder != nil && !smtpwire.Has8Bit(p[n:]) {
+		if t.rewinder.source != nil && !smtpwire.Has8Bit(p[n:]) {
 			var err error
-			if t.restASCII, err = t.rewinder.restIsASCII(make([]byte, readBlock)); err != nil {
+			block := transfer.GetBlock()
+			t.restASCII, err = t.rewinder.restIsASCII(block[:])
+			transfer.PutBlock(block)
+			if err != nil {
 				return n, t.sourceFailed(err)
 			}
 		}
@@ -92,20 +89,25 @@ func (t *Transaction) Write(p []byte) (int, error) {
 	}
 	if t.state == txStreaming {
 		t.guard(func() { n += t.attempt.Write(p[n:]) })
-		if !t.attempt.OK() {
-			if t.startOver() {
-				return n, errStartsAgain
-			}
-			t.finish()
+	}
+	return n, t.flows()
+}
+
+// flows says why a message that was begun does not go on.
+func (t *Transaction) flows() error {
+	if t.state == txStreaming && !t.attempt.OK() {
+		if t.startOver() {
+			return errStartsAgain
 		}
+		t.finish()
 	}
 	switch {
 	case t.err != nil:
-		return n, t.err
+		return t.err
 	case t.state != txStreaming:
-		return n, errOver
+		return errOver
 	}
-	return n, nil
+	return nil
 }
 
 // Prepare sends everything but the last bytes of the message: when it returns nil,
@@ -235,7 +237,7 @@ func (t *Transaction) freeMemory() {
 	m := t.memory
 	t.memory = nil
 	m.plan, m.spool, m.attempt = plan{}, transfer.Spool{}, attempt{}
-	if clear(m.rcpts); m.buf.Reset() {
-		t.cfg.memory.Put(m)
-	}
+	clear(m.rcpts)
+	m.buf.Reset()
+	t.cfg.memory.Put(m)
 }

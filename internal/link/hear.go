@@ -266,10 +266,14 @@ func (l *Link) keepFor(step Step, r smtpwire.Reply) Reply {
 	if step == Data && r.Code/100 == 3 || (step == Mail || step == Reset) && (Reply{Code: r.Code}).Positive() {
 		return Reply{Code: r.Code}
 	}
-	if l.text.Code != r.Code || l.text.Text != string(r.Text) {
-		l.text = l.Keep(r)
+	last := &l.text
+	if step == Rcpt {
+		last = &l.rcpt // most recipients of most messages get the same answer
 	}
-	return l.text
+	if last.Code != r.Code || last.Text != string(r.Text) {
+		*last = l.Keep(r)
+	}
+	return *last
 }
 
 // Settled reports a failure when the server has said more than it was asked:

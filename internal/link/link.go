@@ -47,7 +47,8 @@ type Link struct {
 	r      *smtpwire.Reader
 	w      *smtpwire.Writer
 	owed   queue
-	text   Reply // the last one kept: equal ones share its text
+	text   Reply // the last one kept of a flight: equal ones share its text
+	rcpt   Reply // the same of a recipient, also of a flight before
 	open   bool  // see Open
 
 	failed     *Failure      // why the link is broken

@@ -1,8 +1,6 @@
 package transfer
 
 import (
-	"slices"
-
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
@@ -22,22 +20,19 @@ func newChunkBody(t *Transfer, s *Spool) *chunkBody {
 	*b = chunkBody{Transfer: t, enc: s.enc}
 	if s.whole {
 		b.held = s
-	} else {
-		room := t.Mode.ChunkSize + 3*feedBlock - len(t.buf.hold) // grown once, not by and by
-		t.buf.hold = slices.Grow(t.buf.hold, max(0, room))
 	}
 	return b
 }
 
 // pending is what waits to be sent.
-func (b *chunkBody) pending() []byte { return b.buf.hold[b.sent:] }
+func (b *chunkBody) pending() []byte { return b.buf.hold.b[b.sent:] }
 
 // drop forgets n octets that were sent.
 func (b *chunkBody) drop(n int) {
 	if b.held != nil {
 		b.sent += n
 	} else {
-		b.buf.hold = append(b.buf.hold[:0], b.buf.hold[n:]...)
+		b.buf.hold.b = append(b.buf.hold.b[:0], b.buf.hold.b[n:]...)
 	}
 }
 
@@ -46,13 +41,54 @@ func (b *chunkBody) add(p []byte) int {
 	if !b.sendable(block) {
 		return len(block)
 	}
-	before := len(b.buf.hold)
-	b.buf.hold = encode(&b.enc, b.Mode.Binary, b.buf.hold, block)
-	b.Octets += int64(len(b.buf.hold) - before)
+	b.buf.hold.reserveFor(len(block), b.chunkRoom())
+	before := len(b.buf.hold.b)
+	b.buf.hold.b = encode(&b.enc, b.Mode.Binary, b.buf.hold.b, block)
+	b.Octets += int64(len(b.buf.hold.b) - before)
 	if b.fits() {
 		b.sendFull()
 	}
 	return len(block)
+}
+
+// chunkRoom is room for a chunk, and for what is read past it.
+func (b *chunkBody) chunkRoom() int { return b.Mode.ChunkSize + ReadBlock + feedBlock }
+
+// leastRoom is the least that is worth reading into, in octets.
+const leastRoom = 16 << 10
+
+// room returns memory behind what waits, to read more of the message into.
+func (b *chunkBody) room() []byte {
+	h := &b.buf.hold
+	if cap(h.b)-len(h.b) < leastRoom {
+		h.reserveFor(ReadBlock, b.chunkRoom())
+	}
+	n := min(cap(h.b)-len(h.b), ReadBlock)
+	return h.b[len(h.b) : len(h.b)+n]
+}
+
+// took takes in n octets that stand in room. What is in canonical form already stays
+// where it is.
+func (b *chunkBody) took(n int) {
+	h := &b.buf.hold
+	before := len(h.b)
+	block := h.b[before : before+n]
+	if !b.sendable(block) {
+		return
+	}
+	if b.Mode.Binary || b.enc.Plain(block) {
+		h.b = h.b[:before+n]
+	} else {
+		scratch := GetBlock()
+		block = scratch[:copy(scratch[:], block)]
+		h.reserve(n + n/64)
+		h.b = b.enc.Append(h.b, block)
+		PutBlock(scratch)
+	}
+	b.Octets += int64(len(h.b) - before)
+	if b.fits() {
+		b.sendFull()
+	}
 }
 
 // sendFull sends all chunks but the last one, which keeps at least an octet: the
@@ -111,13 +147,13 @@ func (b *chunkBody) prepare() {
 
 // complete ends the message and sends all chunks but the last one.
 func (b *chunkBody) complete() bool {
-	before := len(b.buf.hold)
+	before := len(b.buf.hold.b)
 	if b.held != nil {
 		b.held.end()
 	} else if !b.Mode.Binary {
-		b.buf.hold = b.enc.AppendEnd(b.buf.hold)
+		b.buf.hold.b = b.enc.AppendEnd(b.buf.hold.b)
 	}
-	b.Octets += int64(len(b.buf.hold) - before)
+	b.Octets += int64(len(b.buf.hold.b) - before)
 	return b.fits() && b.sendFull() && b.answered()
 }
 
@@ -137,16 +173,16 @@ func (b *chunkBody) commit() {
 		}
 		line, chunk = line[:0], chunk[n:]
 	}
-	b.buf.out = append(line, chunk...)
-	b.commitWith(b.buf.out)
+	b.buf.out.b = append(line, chunk...)
+	b.commitWith(b.buf.out.b)
 }
 
 // chunkLine returns the command line of a chunk of n octets.
 func (t *Transfer) chunkLine(n int, last bool) []byte {
-	line := smtpwire.AppendBDAT(t.buf.out[:0], n, last)
+	line := smtpwire.AppendBDAT(t.buf.out.b[:0], n, last)
 	if t.link.Observed() {
 		t.link.ShowSent(string(line[:len(line)-2]))
 	}
-	t.buf.out = line
+	t.buf.out.b = line
 	return line
 }

@@ -7,6 +7,8 @@ const (
 	directBlock = 16 << 10
 	// directMost is the most that is written at a time, in octets.
 	directMost = 64 << 10
+	// endRoom is room for the end of a message and for a few dots.
+	endRoom = 64
 )
 
 // dataBody sends a message with DATA: dots doubled, a dot at the end.
@@ -19,7 +21,9 @@ type dataBody struct {
 func newDataBody(t *Transfer, s *Spool) *dataBody {
 	b := &t.buf.data
 	*b = dataBody{Transfer: t, enc: s.enc}
-	t.buf.out = b.enc.Restuff(t.buf.out[:0], s.buf.hold)
+	t.buf.out.b = t.buf.out.b[:0]
+	t.buf.out.reserve(len(s.buf.hold.b) + len(s.buf.hold.b)/64 + endRoom)
+	t.buf.out.b = b.enc.Restuff(t.buf.out.b, s.buf.hold.b)
 	return b
 }
 
@@ -37,10 +41,11 @@ func (b *dataBody) add(p []byte) int {
 	if !b.sendable(block) {
 		return len(block)
 	}
-	before, dots := len(b.buf.out), b.enc.Dots
-	b.buf.out = b.enc.Append(b.buf.out, block)
-	b.Octets += int64(len(b.buf.out)-before) - (b.enc.Dots - dots)
-	if b.fits() && len(b.buf.out) >= HoldBack {
+	b.buf.out.reserve(2 * len(block))
+	before, dots := len(b.buf.out.b), b.enc.Dots
+	b.buf.out.b = b.enc.Append(b.buf.out.b, block)
+	b.Octets += int64(len(b.buf.out.b)-before) - (b.enc.Dots - dots)
+	if b.fits() && len(b.buf.out.b) >= HoldBack {
 		b.flush(nil)
 	}
 	return len(block)
@@ -48,8 +53,8 @@ func (b *dataBody) add(p []byte) int {
 
 // flush sends what is encoded, and block after it without copying it.
 func (b *dataBody) flush(block []byte) bool {
-	ok := b.push(b.buf.out, block)
-	b.buf.out = b.buf.out[:0]
+	ok := b.push(b.buf.out.b, block)
+	b.buf.out.b = b.buf.out.b[:0]
 	return ok
 }
 
@@ -71,9 +76,9 @@ func (b *dataBody) commit() {
 	if !b.prepared && !b.count() {
 		return
 	}
-	if len(b.buf.out) > commitBlock && !b.flush(nil) {
+	if len(b.buf.out.b) > commitBlock && !b.flush(nil) {
 		return
 	}
-	b.buf.out = b.enc.AppendEnd(b.buf.out)
-	b.commitWith(b.buf.out)
+	b.buf.out.b = b.enc.AppendEnd(b.buf.out.b)
+	b.commitWith(b.buf.out.b)
 }

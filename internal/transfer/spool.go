@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -16,37 +15,7 @@ const (
 	// message, in octets. More goes out before, where a failure is still a plain
 	// "not sent".
 	commitBlock = 16 << 10
-	// keepAtMost is the largest buffer that is kept for the next message.
-	keepAtMost = HoldBack + 16*feedBlock
 )
-
-// Buffers is the memory of a message on its way, used again for the next one.
-type Buffers struct {
-	hold  []byte // canonical octets held back, or gathered for a chunk
-	out   []byte // octets in wire form
-	line  []byte // a command
-	rcpts []link.Reply
-
-	data   dataBody
-	chunks chunkBody
-}
-
-// NewBuffers returns memory for a message.
-func NewBuffers() *Buffers {
-	return &Buffers{
-		hold: make([]byte, 0, HoldBack+2*feedBlock),
-		out:  make([]byte, 0, HoldBack+3*feedBlock),
-	}
-}
-
-// Reset makes the memory ready for another message. It reports whether that is
-// worth while.
-func (b *Buffers) Reset() bool {
-	b.hold, b.out, b.line = b.hold[:0], b.out[:0], b.line[:0]
-	b.data, b.chunks = dataBody{}, chunkBody{}
-	clear(b.rcpts)
-	return cap(b.hold) <= keepAtMost && cap(b.out) <= keepAtMost
-}
 
 // Spool holds back the beginning of a message, in canonical form and without
 // dots, whatever way it will travel.
@@ -66,7 +35,8 @@ func (s *Spool) Add(p []byte) int {
 	n := 0
 	for n < len(p) && !s.Full() {
 		block := p[n:min(len(p), n+feedBlock)]
-		s.buf.hold = encode(&s.enc, s.binary, s.buf.hold, block)
+		s.buf.hold.reserve(len(block))
+		s.buf.hold.b = encode(&s.enc, s.binary, s.buf.hold.b, block)
 		n += len(block)
 	}
 	return n
@@ -74,7 +44,7 @@ func (s *Spool) Add(p []byte) int {
 
 // Full reports whether more is held than HoldBack: the message must begin to
 // flow.
-func (s *Spool) Full() bool { return len(s.buf.hold) > HoldBack }
+func (s *Spool) Full() bool { return len(s.buf.hold.b) > HoldBack }
 
 // SetWhole says whether the spool holds the whole message.
 func (s *Spool) SetWhole(whole bool) { s.whole = whole }
@@ -92,18 +62,18 @@ func (s *Spool) Known() int64 {
 	return n
 }
 
-func (s *Spool) octets() int64 { return int64(len(s.buf.hold)) }
+func (s *Spool) octets() int64 { return int64(len(s.buf.hold.b)) }
 
 // Has8Bit reports whether an octet above 0x7f is held.
-func (s *Spool) Has8Bit() bool { return smtpwire.Has8Bit(s.buf.hold) }
+func (s *Spool) Has8Bit() bool { return smtpwire.Has8Bit(s.buf.hold.b) }
 
 // end completes the last line and returns the whole message.
 func (s *Spool) end() []byte {
 	if !s.ended && !s.binary {
-		s.buf.hold = s.enc.AppendEnd(s.buf.hold)
+		s.buf.hold.b = s.enc.AppendEnd(s.buf.hold.b)
 	}
 	s.ended = true
-	return s.buf.hold
+	return s.buf.hold.b
 }
 
 // encode appends the form of block that goes out; a binary one is left alone.

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,7 @@ func TestSpool(t *testing.T) {
 				t.Errorf("%q: %d octets taken", in, n)
 			}
 		}
-		if got := string(s.buf.hold); got != tc.held {
+		if got := string(s.buf.hold.b); got != tc.held {
 			t.Errorf("%q is held back as %q, want %q", tc.in, got, tc.held)
 		}
 		if !tc.binary && s.Known() != tc.known || tc.binary && s.octets() != tc.known {
@@ -62,10 +63,10 @@ func TestSpoolFull(t *testing.T) {
 		if full := size > HoldBack; s.Full() != full || !full && n != size || n > size {
 			t.Errorf("%d octets: full %v, %d taken", size, s.Full(), n)
 		}
-		if s.Full() && (s.Add([]byte("y")) != 0 || len(s.buf.hold) != n) {
+		if s.Full() && (s.Add([]byte("y")) != 0 || len(s.buf.hold.b) != n) {
 			t.Error("a full spool takes more")
 		}
-		if got := len(s.buf.hold); got > HoldBack+feedBlock {
+		if got := len(s.buf.hold.b); got > HoldBack+feedBlock {
 			t.Errorf("%d octets are held back", got)
 		}
 	}
@@ -81,34 +82,52 @@ func TestSpoolHas8Bit(t *testing.T) {
 	}
 }
 
-// Memory is used again, unless a message has made it large. Nothing of the message
-// before is left in it.
+// Nothing of a message is left in its memory, which keeps no more than a small message
+// needs.
 func TestBuffersReset(t *testing.T) {
-	b := NewBuffers()
-	s := NewSpool(b, false)
-	s.Add([]byte("secret\n"))
-	b.rcpts = resized(b.rcpts, 3)
-	b.rcpts[1] = reply("250 ok")
-	if !b.Reset() {
-		t.Error("memory of usual size is thrown away")
-	}
-	if len(b.hold)+len(b.out)+len(b.line) != 0 {
-		t.Error("something is left")
-	}
-	for _, r := range resized(b.rcpts, 3) {
-		if r.Code != 0 {
-			t.Errorf("a reply is left: %v", r)
+	for _, size := range []int{0, 1, smallBuffer, smallBuffer + 1, largeBuffer, largeBuffer + 1, keepAtMost, keepAtMost + 1} {
+		b := NewBuffers()
+		for _, f := range []*buffer{&b.hold, &b.out} {
+			f.reserve(size)
+			f.b = append(f.b, make([]byte, size)...)
+		}
+		b.rcpts = resized(b.rcpts, 3)
+		b.rcpts[1] = reply("250 ok")
+		b.Reset()
+		for _, f := range []*buffer{&b.hold, &b.out} {
+			if len(f.b) != 0 || cap(f.b) > smallBuffer*5/4 || f.home != nil {
+				t.Errorf("%d octets: %d are left, in room for %d", size, len(f.b), cap(f.b))
+			}
+		}
+		for _, r := range resized(b.rcpts, 3) {
+			if r.Code != 0 {
+				t.Errorf("a reply is left: %v", r)
+			}
 		}
 	}
-	b.hold = make([]byte, 0, keepAtMost+1)
-	if b.Reset() {
-		t.Error("a large buffer is kept")
+}
+
+// A buffer keeps what is in it while it grows, and grows by steps.
+func TestBufferGrows(t *testing.T) {
+	var f buffer
+	var want []byte
+	moves := 0
+	for i := range 3 << 20 / 1000 {
+		before := cap(f.b)
+		f.reserve(1000)
+		if cap(f.b)-len(f.b) < 1000 {
+			t.Fatalf("no room after %d octets", len(f.b))
+		}
+		if cap(f.b) != before {
+			moves++
+		}
+		piece := bytes.Repeat([]byte{byte(i)}, 1000)
+		f.b, want = append(f.b, piece...), append(want, piece...)
 	}
-	b = NewBuffers()
-	b.out = make([]byte, 0, keepAtMost+1)
-	if b.Reset() {
-		t.Error("a large buffer is kept")
+	if !bytes.Equal(f.b, want) || moves > 24 {
+		t.Errorf("%d octets as they should be: %v; moved %d times", len(f.b), bytes.Equal(f.b, want), moves)
 	}
+	f.release()
 }
 
 func TestResized(t *testing.T) {

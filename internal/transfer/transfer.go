@@ -137,6 +137,18 @@ func (t *Transfer) Write(p []byte) int {
 	return n
 }
 
+// Room returns memory to read more of the message into, where that saves a copy; else
+// nil.
+func (t *Transfer) Room() []byte {
+	if b, ok := t.body.(*chunkBody); ok && t.flowing() {
+		return b.room()
+	}
+	return nil
+}
+
+// Took is Write for the first n octets of what Room returned.
+func (t *Transfer) Took(n int) { t.body.(*chunkBody).took(n) }
+
 // Prepare sends all but the last octets. Unless Write was called, the message is
 // what s holds.
 func (t *Transfer) Prepare(s *Spool) {

@@ -18,93 +18,82 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// sink is a server that does as little as possible: it answers each flight as a whole and
-// discards the message, without allocating.
+// sink is a server that does as little as possible: it answers a group of commands as a
+// whole and discards the messages, without allocating.
 type sink struct {
 	offer string // EHLO keywords, each with a leading "250-" and CRLF
 }
 
 func (k sink) serve(nc net.Conn) {
 	defer nc.Close()
-	buf := make([]byte, 256<<10)
-	reply := []byte("220 sink\r\n")
-	for reply != nil {
-		if _, err := nc.Write(reply); err != nil {
+	in := bufio.NewReaderSize(nc, 256<<10)
+	replies := append(make([]byte, 0, 64<<10), "220 sink\r\n"...)
+	for {
+		if in.Buffered() == 0 && len(replies) > 0 {
+			if _, err := nc.Write(replies); err != nil {
+				return
+			}
+			replies = replies[:0]
+		}
+		line, err := in.ReadSlice('\n')
+		if err != nil {
 			return
 		}
-		if &reply[0] == &sinkGo[0] {
-			reply = k.message(nc, buf)
-			continue
-		}
-		have := 0
-		for have == 0 || buf[have-1] != '\n' && buf[0] != 'B' {
-			n, err := nc.Read(buf[have:])
-			if err != nil {
+		switch verb := line[:min(4, len(line))]; string(verb) {
+		case "EHLO":
+			replies = append(append(append(replies, "250-sink\r\n250-8BITMIME\r\n"...), k.offer...), "250 PIPELINING\r\n"...)
+		case "MAIL":
+			replies = append(replies, "250 2.1.0 Ok, sender\r\n"...)
+		case "RCPT":
+			replies = append(replies, "250 2.1.5 Ok, recipient\r\n"...)
+		case "DATA":
+			replies = append(replies, "354 End data with <CR><LF>.<CR><LF>\r\n"...)
+			if _, err := nc.Write(replies); err != nil {
 				return
 			}
-			if have += n; have == len(buf) && buf[0] != 'B' {
+			replies = replies[:0]
+			if discardMessage(in) != nil {
 				return
 			}
+			replies = append(replies, "250 2.0.0 Ok: queued as 4dGcX91fQzz1Gb\r\n"...)
+		case "BDAT":
+			size := 0
+			for _, c := range line[len("BDAT "):] {
+				if c < '0' || c > '9' {
+					break
+				}
+				size = size*10 + int(c-'0')
+			}
+			if _, err := in.Discard(size); err != nil {
+				return
+			}
+			replies = append(replies, "250 2.0.0 Ok: queued as 4dGcX91fQzz1Gb\r\n"...)
+		case "QUIT":
+			nc.Write(append(replies, "221 bye\r\n"...))
+			return
+		default:
+			replies = append(replies, "250 2.0.0 Ok\r\n"...)
 		}
-		reply = k.answer(nc, buf, have)
 	}
 }
 
-var (
-	sinkOK      = []byte("250 2.0.0 Ok: queued as 4dGcX91fQzz1Gb\r\n")
-	sinkTwo     = []byte("250 2.1.0 Ok, sender\r\n250 2.1.5 Ok, recipient\r\n")
-	sinkGo      = []byte("250 2.1.0 Ok, sender\r\n250 2.1.5 Ok, recipient\r\n354 End data with <CR><LF>.<CR><LF>\r\n")
-	sinkBye     = []byte("221 bye\r\n")
-	sinkDot     = []byte("\r\n.\r\n")
-	sinkNewline = []byte("\r\n")
-)
+var sinkDot = []byte("\r\n.\r\n")
 
-// answer returns the replies to the flight in the first octets of buf. It knows the flights
-// that this package sends: MAIL and RCPT, perhaps with DATA, or a chunk, whose command line
-// arrives in one piece.
-func (k sink) answer(nc net.Conn, buf []byte, have int) []byte {
-	switch b := buf[:have]; {
-	case bytes.HasPrefix(b, []byte("EHLO")):
-		return []byte("250-sink\r\n250-8BITMIME\r\n" + k.offer + "250 PIPELINING\r\n")
-	case bytes.HasPrefix(b, []byte("MAIL")) && bytes.HasSuffix(b, []byte("DATA\r\n")):
-		return sinkGo
-	case bytes.HasPrefix(b, []byte("MAIL")):
-		return sinkTwo
-	case bytes.HasPrefix(b, []byte("BDAT")):
-		line, size := bytes.Index(b, sinkNewline), 0
-		for _, c := range b[len("BDAT "):line] {
-			if c < '0' || c > '9' {
-				break
-			}
-			size = size*10 + int(c-'0')
-		}
-		for left := size - (have - line - 2); left > 0; {
-			n, err := nc.Read(buf[:min(len(buf), left)])
-			if err != nil {
-				return nil
-			}
-			left -= n
-		}
-		return sinkOK
-	case bytes.HasPrefix(b, []byte("QUIT")):
-		return sinkBye
-	}
-	return nil
-}
-
-// message discards a message after DATA, with its dot.
-func (k sink) message(nc net.Conn, buf []byte) []byte {
-	keep := 0 // how many of the octets before are kept, since the dot may come in pieces
+// discardMessage passes over a message after DATA, with its dot.
+func discardMessage(in *bufio.Reader) error {
 	for {
-		n, err := nc.Read(buf[keep:])
-		if err != nil {
-			return nil
+		if _, err := in.Peek(len(sinkDot)); err != nil {
+			return err
 		}
-		b := buf[:keep+n]
-		if bytes.HasSuffix(b, sinkDot) {
-			return sinkOK
+		have, _ := in.Peek(in.Buffered())
+		if i := bytes.Index(have, sinkDot); i >= 0 {
+			_, err := in.Discard(i + len(sinkDot))
+			return err
 		}
-		keep = copy(buf, b[max(0, len(b)-len(sinkDot)):])
+		// The dot may come in pieces.
+		if _, err := in.Discard(len(have) - len(sinkDot) + 1); err != nil {
+			return err
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ func (s *session) auth(line, arg string) {
 	mechanism, initial, hasInitial := strings.Cut(arg, " ")
 	mechanism = strings.ToUpper(mechanism)
 	ex := s.sasl.New(mechanism)
-	if hooked := s.ask("AUTH", line); hooked != nil {
+	if hooked := s.ask("AUTH", line, ""); hooked != nil {
 		s.sendAuth(hooked, nil)
 		if s.challenged(hooked) {
 			s.converse(nil)
@@ -44,7 +44,7 @@ func (s *session) judgeAuth(mechanism string, ex saslserver.Exchange) string {
 	listed := func(m string) bool { return strings.EqualFold(m, mechanism) }
 	switch {
 	case !s.greeted:
-		return s.reply(503, "5.5.1", "EHLO first")
+		return s.reply(503, "5.5.1", s.greeting()+" first")
 	case !offered:
 		return s.reply(502, "5.5.1", "AUTH is not offered")
 	case s.authenticated:
@@ -79,7 +79,7 @@ func (s *session) converse(ex saslserver.Exchange) {
 		if s.refuseEarly() {
 			return
 		}
-		a := s.ask("RESPONSE", line)
+		a := s.ask("RESPONSE", line, "")
 		if a == nil {
 			a = s.respond(ex, line)
 		} else {

@@ -115,7 +115,12 @@ func lenient(c Config) *Config {
 
 func dial(t *testing.T, s *Server) net.Conn {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", s.Addr(), 10*time.Second)
+	return dialNetwork(t, "tcp", s.Addr())
+}
+
+func dialNetwork(t *testing.T, network, addr string) net.Conn {
+	t.Helper()
+	nc, err := net.DialTimeout(network, addr, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,8 +61,10 @@ func (s *session) obey(line string) {
 // judge returns the server's own answer to a command.
 func (s *session) judge(verb, arg string) verdict {
 	switch verb {
-	case "EHLO", "HELO":
-		return s.judgeHello(verb, arg)
+	case "EHLO", "HELO", "LHLO":
+		if lmtp := verb == "LHLO"; lmtp == s.srv.config.LMTP { // RFC 2033, 4.1: the others are not known
+			return s.judgeHello(verb, arg)
+		}
 	case "STARTTLS":
 		return s.judgeStartTLS()
 	case "MAIL":
@@ -96,14 +98,14 @@ func (s *session) judge(verb, arg string) verdict {
 	return verdict{reply: s.reply(500, "5.5.1", "unknown command")}
 }
 
-// judgeHello answers EHLO and HELO; both end a transaction (RFC 5321, 4.1.4).
+// judgeHello answers EHLO, HELO and LHLO; each ends a transaction (RFC 5321, 4.1.4).
 func (s *session) judgeHello(verb, arg string) verdict {
 	host := s.srv.config.Hostname
 	v := verdict{reply: "250 " + host, success: "250"}
 	v.accept = func(reply string) {
 		s.endTransaction()
 		s.greeted, s.offered = true, nil
-		if verb == "EHLO" {
+		if verb != "HELO" {
 			s.offered = syntax.Keywords(reply)
 		}
 	}
@@ -153,7 +155,7 @@ func (s *session) judgeStartTLS() verdict {
 	case !offered && s.srv.config.TLS != StartTLS:
 		v.reply = s.reply(502, "5.5.1", "STARTTLS is not offered")
 	case !offered:
-		v.reply = s.reply(503, "5.5.1", "EHLO first")
+		v.reply = s.reply(503, "5.5.1", s.greeting()+" first")
 	case s.r.Buffered() > 0 || s.in.Buffered() > 0:
 		v.reply, v.final = s.reply(554, "5.5.1", "input after STARTTLS"), true
 	default:

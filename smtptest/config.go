@@ -22,6 +22,18 @@ const (
 type Config struct {
 	// TLS is when sessions are encrypted.
 	TLS TLSMode
+	// LMTP makes the server speak LMTP (RFC 2033): it is greeted with LHLO and does not
+	// know EHLO and HELO, and it answers a message with a final reply for each recipient
+	// that it accepted. Hook may answer each of them; see Command.Addr. A Message is
+	// recorded for those recipients whose final reply was positive. An Answer to BDAT
+	// with LAST itself stands for the final replies of all.
+	LMTP bool
+	// Network is what the server listens on: "tcp", which "" stands for, or "unix".
+	Network string
+	// Addr is the address that the server listens on, "host:port", or with the Network
+	// "unix" the path of the socket, which must not exist yet. "" is a free port of the
+	// loopback interface, or a socket in a temporary directory. Close removes the socket.
+	Addr string
 	// TLSConfig, when set, restricts TLS or asks for client certificates. If it has
 	// no certificate and no callback that chooses one, the server adds its own
 	// certificate. MinVersion 0 is TLS 1.2.

@@ -29,7 +29,7 @@ func (s *session) judgeData() verdict {
 	case strings.EqualFold(body, "BINARYMIME"):
 		v.reply = s.reply(503, "5.5.1", "BINARYMIME needs BDAT")
 	case len(s.msg.To) == 0:
-		v.reply = s.reply(554, "5.5.1", "no valid recipients")
+		v.reply = s.nobody()
 	default:
 		v.reply = "354 end with a line that is one dot"
 	}
@@ -69,7 +69,8 @@ func (k sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// finish sends the final reply to a message that was read and ends the transaction.
+// finish sends the final reply to a message that was read, or with LMTP the final
+// replies, and ends the transaction.
 // line is the line that ended the message.
 func (s *session) finish(line string) {
 	s.hasty = s.hastyAfter("MESSAGE")
@@ -81,7 +82,14 @@ func (s *session) finish(line string) {
 	if refusal := s.checkMessage(); refusal != "" {
 		v.reply, v.mistake = refusal, mistake{}
 	}
-	s.answer("MESSAGE", line, v)
+	if s.srv.config.LMTP && len(s.msg.To) > 0 {
+		if v.mistake != (mistake{}) {
+			v.reply = s.blame(v.mistake)
+		}
+		s.answerEach(line, v.reply)
+	} else {
+		s.answer("MESSAGE", line, v)
+	}
 	s.endTransaction()
 }
 
@@ -90,7 +98,7 @@ func (s *session) checkMessage() string {
 	limit := s.sizeLimit()
 	switch {
 	case len(s.msg.To) == 0:
-		return s.reply(554, "5.5.1", "no valid recipients")
+		return s.nobody()
 	case limit > 0 && s.msg.Size > limit:
 		return s.reply(552, "5.3.4", "message too large")
 	}
@@ -106,7 +114,7 @@ func (s *session) bdat(line, arg string) {
 		s.answer("BDAT", line, verdict{reply: s.reply(501, "5.5.4", "syntax: BDAT size [LAST]"), final: true})
 		return
 	}
-	hooked := s.ask("BDAT", line)
+	hooked := s.ask("BDAT", line, "")
 	if hooked != nil && hooked.Close {
 		s.send(hooked)
 		return
@@ -136,8 +144,14 @@ func (s *session) bdat(line, arg string) {
 		s.noteChunk(keep)
 		s.send(hooked)
 	case refusal != "":
+		n := 1
+		if last {
+			n = s.finals()
+		}
 		s.noteChunk(false)
-		s.send(&Answer{Reply: refusal})
+		for range n {
+			s.send(&Answer{Reply: refusal})
+		}
 	case last:
 		s.finish(line)
 	default:
@@ -178,7 +192,7 @@ func (s *session) judgeBDAT() string {
 	case s.chunks == failedChunks:
 		return s.reply(503, "5.5.1", "a chunk was refused, RSET first")
 	case len(s.msg.To) == 0:
-		return s.reply(554, "5.5.1", "no valid recipients")
+		return s.nobody()
 	}
 	return ""
 }

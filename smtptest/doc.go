@@ -7,7 +7,8 @@
 // EHLO, STARTTLS, AUTH, PIPELINING, DATA, BDAT, and the parameters of DSN, SIZE,
 // 8BITMIME, SMTPUTF8, REQUIRETLS, MT-PRIORITY, FUTURERELEASE, DELIVERBY and RRVS. It authenticates its Config.Accounts by
 // PLAIN, LOGIN, DIGEST-MD5, CRAM-MD5, SCRAM with and without channel binding,
-// NTLM, XOAUTH2 and OAUTHBEARER; EXTERNAL and ANONYMOUS need no account.
+// NTLM, XOAUTH2 and OAUTHBEARER; EXTERNAL and ANONYMOUS need no account. With
+// Config.LMTP it speaks LMTP, with Config.Network "unix" over a Unix socket.
 //
 //	srv := smtptest.NewServer(&smtptest.Config{
 //		Accounts: map[string]string{"user": "secret"},

@@ -11,14 +11,14 @@ import (
 // judgeMail answers MAIL.
 func (s *session) judgeMail(arg string) verdict {
 	path, params, ok := syntax.Envelope(arg, "FROM:")
-	v := verdict{accept: func(string) {
+	v := verdict{addr: path, accept: func(string) {
 		s.endTransaction()
 		s.open, s.msg.From, s.msg.Params = true, path, params
 		s.msg.noteMail(params)
 	}}
 	switch {
 	case !s.greeted:
-		v.reply = s.reply(503, "5.5.1", "EHLO first")
+		v.reply = s.reply(503, "5.5.1", s.greeting()+" first")
 	case s.srv.config.RequireAuth && !s.authenticated:
 		v.reply = s.reply(530, "5.7.0", "authentication required")
 	case s.open:
@@ -71,7 +71,7 @@ func (s *session) offersEightBit() bool {
 // judgeRcpt answers RCPT.
 func (s *session) judgeRcpt(arg string) verdict {
 	path, params, ok := syntax.Envelope(arg, "TO:")
-	v := verdict{accept: func(string) {
+	v := verdict{addr: path, accept: func(string) {
 		s.msg.To = append(s.msg.To, path)
 		s.msg.RcptParams = append(s.msg.RcptParams, params)
 		s.msg.noteRcpt(params)

@@ -13,6 +13,11 @@ type Command struct {
 	// exchange. The Hook is asked about BDAT before its chunk is read, and after the
 	// chunk with LAST once more, about MESSAGE.
 	Verb string
+	// Addr is the path of MAIL and RCPT without its brackets. With Config.LMTP it is also
+	// the recipient whose final reply a MESSAGE is about: the Hook is asked about MESSAGE
+	// once for each recipient that was accepted, in their order, before the first final
+	// reply is sent. If an Answer hangs up, the Hook is not asked about those after it.
+	Addr string
 	// Line is the command line as received, including secrets, without its CRLF. It
 	// is empty for CONNECT. For MESSAGE it is "." after DATA, and the last BDAT line
 	// after BDAT.

@@ -13,12 +13,13 @@ import (
 // defaultHostname is Config.Hostname when that is empty.
 const defaultHostname = "mail.test.example"
 
-// Server is an SMTP server on the loopback interface. It accepts what is correct,
+// Server is an SMTP or LMTP server on the loopback interface. It accepts what is correct,
 // refuses what is not, and records both; the package comment says how strict it is. Its methods may be called from several
 // goroutines at once.
 type Server struct {
 	config   Config
 	listener net.Listener
+	folder   string // of the socket, when the server made it
 	identity func() (*identity, error)
 	accept   sync.Once
 	done     chan struct{} // closed by Close
@@ -34,8 +35,7 @@ type Server struct {
 }
 
 // NewServer starts a server; a nil Config is the zero Config. The caller closes it.
-// Like httptest.NewServer it panics when it cannot listen on the loopback interface,
-// and for no other reason.
+// Like httptest.NewServer it panics when it cannot listen, and for no other reason.
 //
 // To use it in a testing/synctest bubble, call NewServer inside the bubble and
 // connect with Pipe, not with Addr. The server starts to accept network connections
@@ -60,16 +60,12 @@ func NewServer(c *Config) *Server {
 	s.config.TLSConfig = s.config.TLSConfig.Clone()
 	s.identity = sync.OnceValues(func() (*identity, error) { return newIdentity(s.config.Hostname) })
 
-	var err error
-	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		if s.listener, err = net.Listen("tcp6", "[::1]:0"); err != nil {
-			panic("smtptest: cannot listen on a loopback port: " + err.Error())
-		}
-	}
+	s.listen()
 	return s
 }
 
-// Addr returns the address the server listens on, as "host:port".
+// Addr returns the address the server listens on, as "host:port"; of a Unix socket it
+// is the path.
 func (s *Server) Addr() string {
 	s.accept.Do(func() {
 		s.mu.Lock()
@@ -138,7 +134,7 @@ func (s *Server) Close() {
 	if !s.closed {
 		s.closed = true
 		close(s.done)
-		_ = s.listener.Close()
+		s.stopListening()
 		for se := range s.open {
 			_ = se.raw.Close()
 		}

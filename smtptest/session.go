@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
-	"time"
 
 	"github.com/fe022423/submission/internal/smtpwire"
 	"github.com/fe022423/submission/smtptest/internal/saslserver"
@@ -35,7 +33,7 @@ type session struct {
 
 	encrypted     bool
 	turnedAway    bool              // the greeting was not 220: only QUIT is allowed
-	greeted       bool              // by EHLO or HELO
+	greeted       bool              // by EHLO, HELO or LHLO
 	offered       map[string]string // EHLO keywords in upper case and their values; nil after HELO
 	authenticated bool
 	user          string
@@ -116,7 +114,7 @@ func (s *session) run() {
 	}
 	s.turnedAway, s.hasty = true, s.hastyGreeting()
 	s.answer("CONNECT", "", verdict{
-		reply:   "220 " + s.srv.config.Hostname + " ESMTP ready",
+		reply:   "220 " + s.srv.config.Hostname + " " + s.protocol() + " ready",
 		success: "220",
 		accept:  func(string) { s.turnedAway = false },
 	})
@@ -184,6 +182,9 @@ func (s *session) hangUp() {
 			return
 		}
 	}
+	if s.reset {
+		return // a Unix socket knows no more than that
+	}
 	if s.lost {
 		return
 	}
@@ -231,83 +232,5 @@ func (s *session) breakOff(err error) {
 		s.send(&Answer{Reply: s.reply(500, "5.5.2", "line too long")})
 	default:
 		s.send(&Answer{Reply: s.reply(554, "5.5.2", syntax.Reason)})
-	}
-}
-
-// verdict is the server's own answer to a command.
-type verdict struct {
-	reply   string
-	success string             // the start of a reply that has the effect; "" is "2"
-	accept  func(reply string) // the effect, before the reply is sent
-	after   func()             // the effect after that
-	final   bool               // the server's own reply ends the session
-	mistake mistake            // of the client, which decides the server's own reply
-}
-
-// answer sends the answer of the Hook, or else the verdict's reply. If the reply means
-// success, it has the verdict's effect.
-func (s *session) answer(verb, line string, v verdict) {
-	a := s.ask(verb, line)
-	if a == nil {
-		if v.mistake != (mistake{}) {
-			v.reply = s.blame(v.mistake)
-		}
-		a = &Answer{Reply: v.reply, Close: v.final}
-	}
-	if v.success == "" {
-		v.success = "2"
-	}
-	good := strings.HasPrefix(a.Reply, v.success)
-	if good && v.accept != nil {
-		v.accept(a.Reply)
-	}
-	s.send(a)
-	if good && v.after != nil && !s.over {
-		v.after()
-	}
-}
-
-// ask calls the Hook. nil means that the server has to answer.
-func (s *session) ask(verb, line string) *Answer {
-	if s.srv.config.Hook == nil {
-		return nil
-	}
-	return s.srv.config.Hook(Command{
-		Session: s.id,
-		Verb:    verb,
-		Line:    line,
-		TLS:     s.encrypted,
-		Message: s.msg.clone(),
-	})
-}
-
-// send does what an Answer says, but leaves the closing to hangUp.
-func (s *session) send(a *Answer) {
-	if a.Delay > 0 {
-		s.flush()
-		timer := time.NewTimer(a.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-s.srv.done:
-			s.over = true
-		}
-	}
-	if a.Reply != "" || len(a.Raw) > 0 {
-		s.turn.speak()
-		s.replied = s.turn.said() + int64(s.w.Buffered())
-	}
-	if a.Reply != "" {
-		for line := range strings.SplitSeq(a.Reply, "\n") {
-			s.srv.log("S: %s", line)
-			s.w.Data([]byte(line + "\r\n"))
-		}
-	}
-	if len(a.Raw) > 0 {
-		s.srv.log("S> %q", a.Raw)
-		s.w.Data(a.Raw)
-	}
-	if a.Close {
-		s.over, s.reset = true, a.Reset
 	}
 }

@@ -95,8 +95,9 @@ func (l *Link) Owes(o Owed) { l.owed.push(o) }
 // nothing is owed.
 func (l *Link) HearAll() { l.hearAll(false, nil) }
 
-// HearFor is HearAll up to the first reply that is owed to another message than m.
-// After a failure nothing is owed to anybody.
+// HearFor is HearAll up to the first reply that is owed to another message than m. Where
+// m is owed more replies when the server says that it ends the session, they are heard
+// for a moment longer, as in HearToTheEnd. After a failure nothing is owed to anybody.
 func (l *Link) HearFor(m Sink) { l.hearAll(false, m) }
 
 // Owing reports whether the server owes a reply to what was sent.
@@ -135,11 +136,10 @@ func (l *Link) hearAll(toTheEnd bool, only Sink) {
 		if l.failed == nil {
 			l.failed = why
 		}
-		if !toTheEnd || why.Kind != Closing && why.Kind != Refused {
+		goesOn := toTheEnd || only != nil && l.owed.first() == only
+		if !goesOn || why.Kind != Closing && why.Kind != Refused {
 			l.close(l.failed)
-			if o, ok := l.owed.pop(); ok {
-				l.missAll(o)
-			}
+			l.missRest()
 			return
 		}
 		if l.lastUntil.IsZero() {
@@ -147,8 +147,18 @@ func (l *Link) hearAll(toTheEnd bool, only Sink) {
 		}
 	}
 	if l.failed != nil && !l.closed {
-		l.keepSurplus()
+		if !l.Owing() {
+			l.keepSurplus()
+		}
 		l.close(l.failed)
+		l.missRest()
+	}
+}
+
+// missRest tells the messages of all that is owed that no reply will come.
+func (l *Link) missRest() {
+	if o, ok := l.owed.pop(); ok {
+		l.missAll(o)
 	}
 }
 

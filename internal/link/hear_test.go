@@ -565,3 +565,30 @@ func TestSurplusBeforeReset(t *testing.T) {
 		}
 	}
 }
+
+// A message that is owed more replies when the server ends the session hears them; what
+// is behind it does not come any more.
+func TestHearForAfter421(t *testing.T) {
+	for name, tc := range map[string]struct {
+		script        string
+		heard, missed int
+	}{
+		"the rest comes":     {"S: 421 bye\nS: 250 two\nS! 250 three\n", 2, 0},
+		"the rest is missed": {"S: 421 bye\nclose\n", 1, 1},
+		"it ends last":       {"S: 250 one\nS: 421 bye\nclose\n", 2, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var front, behind log
+			l := played(t, threeLines+tc.script)
+			for i, m := range []*log{&front, &front, &behind} {
+				l.Line(fmt.Sprintf("command %d", i))
+				l.Owes(Owed{m, Final, i, false})
+			}
+			l.HearFor(&front)
+			if len(front.lines) != tc.heard+tc.missed || len(front.missed) != tc.missed || len(behind.lines) != 1 || len(behind.missed) != 1 || l.Owing() || l.Usable() {
+				t.Errorf("%s: heard %q and %q, missed %d and %d, owing %v, usable %v",
+					name, front.lines, behind.lines, len(front.missed), len(behind.missed), l.Owing(), l.Usable())
+			}
+		})
+	}
+}

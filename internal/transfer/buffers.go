@@ -91,10 +91,11 @@ func (f *buffer) release() {
 
 // Buffers is the memory of a message on its way, used again for the next one.
 type Buffers struct {
-	hold  buffer // canonical octets held back, or gathered for a chunk
-	out   buffer // octets in wire form
-	line  []byte // a command
-	rcpts []link.Reply
+	hold   buffer // canonical octets held back, or gathered for a chunk
+	out    buffer // octets in wire form
+	line   []byte // a command
+	rcpts  []link.Reply
+	finals []link.Reply // under LMTP
 
 	data   dataBody
 	chunks chunkBody
@@ -110,4 +111,5 @@ func (b *Buffers) Reset() {
 	b.line = b.line[:0]
 	b.data, b.chunks = dataBody{}, chunkBody{}
 	clear(b.rcpts)
+	clear(b.finals)
 }

@@ -141,9 +141,10 @@ func (t *Transfer) forgetShifted(first, next command) {
 // message that the server waits for is an empty one (RFC 2920, 3.1).
 func (t *Transfer) leaveData() {
 	l := t.link
-	if t.AnyAccepted() {
+	if t.AnyAccepted() || t.Mode.LMTP {
 		// MAIL was refused, yet recipients were taken: even an empty message
-		// might reach them.
+		// might reach them. With LMTP a message for nobody has no reply, and DATA has
+		// to be refused (RFC 2033, 4.2): what this server makes of it is not known.
 		l.Break(&link.Failure{Kind: link.OutOfStep, Step: link.Data, Reply: t.Data})
 		return
 	}
@@ -166,7 +167,9 @@ func (t *Transfer) takeAlong(s *Spool) bool {
 		return false
 	}
 	l.Data(chunk)
-	l.Owes(link.Owed{Message: &t.Record, Step: link.Final})
+	// There is one recipient under LMTP, and so one reply: its own, or the refusal of a
+	// chunk that is for nobody (RFC 2033, 4.3).
+	l.Owes(link.Owed{Message: &t.Record, Step: link.Final, Index: 0})
 	t.Together, t.Committed = true, true
 	return true
 }

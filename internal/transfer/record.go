@@ -1,11 +1,6 @@
 package transfer
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/fe022423/submission/internal/link"
-)
+import "github.com/fe022423/submission/internal/link"
 
 // Record is all that one attempt to bring a message to a server has shown. Its
 // zero value is an attempt of which nothing was sent. Everything that is decided
@@ -16,7 +11,8 @@ type Record struct {
 	Reset, Mail, Data link.Reply
 	Rcpt              []link.Reply // one for each recipient; zero: not asked, or not answered
 	Chunk             link.Reply   // the refusal of a chunk that was not the last one
-	Final             link.Reply   // the reply to the whole message
+	Final             link.Reply   // the reply to the whole message; none under LMTP
+	Finals            []link.Reply // under LMTP the replies to it, one for each recipient
 	Surplus           link.Reply   // a reply that came right after the last one owed
 	Noise             bool         // what came there is not a reply, or a part of one
 	Lone              link.Reply   // the reply to the empty message of RFC 2920, 3.1
@@ -65,7 +61,11 @@ func (r *Record) Hear(o link.Owed, reply link.Reply) *link.Failure {
 			r.Chunk = reply
 		}
 	case link.Final:
-		r.Final = reply
+		if r.Mode.LMTP {
+			r.Finals[o.Index] = reply
+		} else {
+			r.Final = reply
+		}
 	case link.Message:
 		r.Lone = reply
 	}
@@ -136,96 +136,17 @@ func (r *Record) Deliverable() bool {
 	return !r.Mail.Negative() && r.AnyAccepted() && !(r.Mode.AllOrNothing && r.FirstRefused() >= 0)
 }
 
-// shifted reports whether the final reply may answer something else than the
-// message, so that it is no verdict on it. Message data that follows a 354 has that
-// as its guard; a chunk has none.
-func (r *Record) shifted() bool {
-	return r.Mode.Chunking && r.Final.Code != 0 && (r.aboutAddress(r.Final) || r.tooMany())
-}
-
-// aboutAddress reports whether what should answer octets of the message is about an
-// address: it has an enhanced code x.1.z (RFC 3463, 3.2), from a server that uses
-// such codes. It is one reply too many to the envelope.
-func (r *Record) aboutAddress(reply link.Reply) bool {
-	return r.Mode.EnhancedCodes && subject(reply) == "1"
-}
-
-// tooMany reports whether a reply too many leaves open what the final reply
-// answers. In a flight that the message shared with its envelope every reply can be
-// shifted by one; after it, a reply that accepts can be one that came late.
-func (r *Record) tooMany() bool {
-	switch extra := r.Surplus; {
-	case extra.Closing(), extra.Code == 0 && !(r.Noise && r.Together):
-		return false
-	case r.Together:
-		accepted, always := r.mayBeAccepted()
-		return accepted && (!always || r.mixed(0, len(r.Rcpt)))
-	default:
-		return r.Final.Positive() && !extra.Positive()
-	}
-}
-
-// mayBeAccepted goes through the ways to take one of the replies of a flight, with
-// the surplus one, for the reply too many. accepted reports whether in one of them
-// the message may have been accepted, always whether it was in each.
-func (r *Record) mayBeAccepted() (accepted, always bool) {
-	replies := make([]bool, 0, len(r.Rcpt)+3)
-	replies = append(replies, r.Mail.Positive())
-	for i := range r.Rcpt {
-		if !r.Mode.Skips(i) {
-			replies = append(replies, r.Accepted(i))
-		}
-	}
-	replies = append(replies, r.Final.Positive(), r.Surplus.Positive())
-	// What is neither an acceptance nor a refusal leaves a message open.
-	unclear := !r.Surplus.Positive() && !r.Surplus.Negative()
-	always = true
-	for skip := range replies {
-		left := slices.Delete(slices.Clone(replies), skip, skip+1)
-		last := len(left) - 1
-		// After a refused MAIL that was no refusal to the recipients, who knows.
-		delivers := slices.Contains(left[1:last], true)
-		always = always && left[0] && delivers && left[last]
-		accepted = accepted || delivers && (left[last] || unclear && skip <= last)
-	}
-	return accepted, always
-}
-
-// mixed reports whether MAIL, the recipients from one up to another, and the message
-// were in part accepted and in part refused.
-func (r *Record) mixed(from, to int) bool {
-	accepted, refused := r.Mail.Positive() || r.Final.Positive(), r.Mail.Negative() || r.Final.Negative()
-	for _, reply := range r.Rcpt[from:to] {
-		accepted, refused = accepted || reply.Positive(), refused || reply.Negative()
-	}
-	return accepted && refused
-}
-
-// forget drops the replies to MAIL and to the recipients from one up to another:
-// a reply too many or too few came among them, and when they differ nobody knows
-// which answers what.
-func (r *Record) forget(from, to int) {
-	if r.mixed(from, to) {
-		r.Mail = link.Reply{}
-		clear(r.Rcpt[from:to])
-	}
-}
-
-// subject returns the second part of a reply's enhanced code, "" when it has no
-// code that fits it.
-func subject(r link.Reply) string {
-	class, rest, _ := strings.Cut(r.Text, ".")
-	subject, _, ok := strings.Cut(rest, ".")
-	if !ok || len(class) != 1 || int(class[0]-'0') != r.Code/100 {
-		return ""
-	}
-	return subject
-}
-
-// Sent reports whether the server accepted the message for those recipients
-// that it took.
+// Sent reports whether the server accepted the message for those recipients that it
+// took; under LMTP, whether it said so of one of them, and said what became of each.
 func (r *Record) Sent() bool {
-	return r.Committed && r.Final.Positive() && !r.Shifted && !r.Mail.Negative() && r.AnyAccepted()
+	sent := false
+	for i := range r.Rcpt {
+		if r.awaits(i) {
+			return false
+		}
+		sent = sent || r.Taken(i)
+	}
+	return sent
 }
 
 // Unknown reports whether nobody but the server knows what became of the
@@ -236,10 +157,10 @@ func (r *Record) Unknown() bool {
 		return false
 	case r.Shifted:
 		// Whatever answers what, it is not sent to those who were all refused.
-	case r.Final.Code != 0:
+	case r.answered():
 		// A message that was accepted for nobody was not sent. After a refused
 		// MAIL that was no refusal to the recipients, who knows.
-		return r.Final.Positive() && r.AnyAccepted()
+		return r.anyFinal(link.Reply.Positive) && r.AnyAccepted()
 	case r.Mail.Negative() && r.gone():
 		return r.AnyAccepted()
 	}

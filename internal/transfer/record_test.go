@@ -33,6 +33,7 @@ type facts struct {
 	mode                                Mode
 	reset, mail, rcpt, data             string
 	chunk, final, surplus               string
+	finals                              string // under LMTP, as rcpt
 	committed, together, shifted, noise bool
 	lost                                *link.Failure
 	stop                                Stop
@@ -42,6 +43,10 @@ func (f facts) record() Record {
 	r := Record{Mode: f.mode, Reset: reply(f.reset), Mail: reply(f.mail), Data: reply(f.data), Chunk: reply(f.chunk), Final: reply(f.final),
 		Surplus: reply(f.surplus), Committed: f.committed, Together: f.together, Shifted: f.shifted, Noise: f.noise, Lost: f.lost, Stop: f.stop, Begun: true}
 	r.Rcpt = replies(strings.Split(f.rcpt, "/")...)
+	if f.mode.LMTP {
+		r.Finals = make([]link.Reply, len(r.Rcpt))
+		copy(r.Finals, replies(strings.Split(f.finals, "/")...))
+	}
 	return r
 }
 

@@ -31,15 +31,25 @@ func (r *Record) StartsAgain() bool {
 			}
 		}
 	}
-	return r.saidUnfit() || aboutConnection(r.Chunk) || aboutConnection(r.Final)
+	return r.saidUnfit() || aboutConnection(r.Chunk) || r.anyFinal(aboutConnection)
 }
 
 // SessionWrong reports whether what the server said speaks against the session: it
 // refused a transaction as a whole, or said that the session is over or not fit.
 // A refused recipient does not count.
 func (r *Record) SessionWrong() bool {
-	return r.saidUnfit() || r.Chunk.Negative() ||
-		r.Deliverable() && (r.Final.Code/100 == 4 || aboutConnection(r.Final) || r.Mode.Chunking && r.Final.Negative())
+	return r.saidUnfit() || r.Chunk.Negative() || r.Deliverable() && r.anyFinal(r.finalAgainstSession)
+}
+
+// finalAgainstSession reports whether a final reply refuses in a way that speaks
+// against the session. Under LMTP it is the refusal of a recipient, which does not
+// count: not where another recipient got the message, nor where it is about the address
+// or its mailbox (RFC 3463, 3.2 and 3.3), such as one that is full.
+func (r *Record) finalAgainstSession(f link.Reply) bool {
+	if r.Mode.LMTP && (r.anyFinal(link.Reply.Positive) || subject(f) == "1" || subject(f) == "2") {
+		return false
+	}
+	return f.Code/100 == 4 || aboutConnection(f) || r.Mode.Chunking && f.Negative()
 }
 
 // saidUnfit reports whether a reply says that the session does not take mail, by
@@ -50,7 +60,7 @@ func (r *Record) saidUnfit() bool {
 		return true
 	}
 	// What follows a refused recipient is no more than its consequence.
-	return r.Deliverable() && (r.Data.Negative() || unfit(r.Final))
+	return r.Deliverable() && (r.Data.Negative() || r.anyFinal(unfit))
 }
 
 // unfit reports whether a reply says that the session is over, or that it is in
@@ -63,7 +73,8 @@ func aboutConnection(r link.Reply) bool { return r.Negative() && subject(r) == "
 
 // Ends reports whether the session cannot be used again although its link is
 // not broken. A chunk that was refused, or that met a refused envelope, ends it:
-// servers exist that read such a chunk as commands.
+// servers exist that read such a chunk as commands. One that was accepted for a
+// recipient, under LMTP, was read as a chunk.
 func (r *Record) Ends() bool {
 	return r.Chunk.Code != 0 || r.Mode.Chunking && r.Committed && !r.Sent()
 }

@@ -21,6 +21,7 @@ type Mode struct {
 	Pipelining    bool
 	Chunking      bool // BDAT instead of DATA
 	EnhancedCodes bool // the server uses the codes of RFC 3463
+	LMTP          bool // a final reply for each recipient (RFC 2033)
 	AllOrNothing  bool // one refused recipient stops the message
 	Reset         bool // RSET goes first
 	Looked        bool // the link was looked at just now
@@ -85,6 +86,10 @@ func (t *Transfer) begin(l *link.Link, env Envelope, s *Spool, m Mode, r *Ride) 
 	n := env.Recipients()
 	s.buf.rcpts = resized(s.buf.rcpts, n)
 	t.Record = Record{Mode: m, Rcpt: s.buf.rcpts, Octets: s.octets()}
+	if m.LMTP {
+		s.buf.finals = resized(s.buf.finals, n)
+		t.Finals = s.buf.finals
+	}
 	t.link, t.env, t.buf, t.body = l, env, s.buf, nil
 	t.sendEnvelope(s, r)
 }
@@ -101,7 +106,7 @@ func resized(list []link.Reply, n int) []link.Reply {
 // Unfinished reports whether the server waits for more of the message: no command may
 // follow on the link.
 func (t *Transfer) Unfinished() bool {
-	return t.Final.Code == 0 && t.Lone.Code == 0 && (t.body != nil || t.Data.Code/100 == 3)
+	return t.FirstFinal().Code == 0 && t.Lone.Code == 0 && (t.body != nil || t.Data.Code/100 == 3)
 }
 
 // OnWritten sets what is called when the last octet was handed to the
@@ -220,8 +225,8 @@ func (t *Transfer) commitWith(p []byte) {
 		t.lose(l.LastWord(link.Message))
 		return
 	}
-	l.Owes(link.Owed{Message: &t.Record, Step: link.Final})
-	if t.follower != nil {
+	t.oweFinals()
+	if t.follower != nil && t.mayBeFollowed() {
 		p = t.follower.Follow(p)
 	}
 	t.Committed = true
@@ -235,19 +240,22 @@ func (t *Transfer) commitWith(p []byte) {
 // afterFinal looks at what stands in the buffer once the final reply was heard.
 // It cannot undo the verdict but show that it was not one.
 func (t *Transfer) afterFinal() {
-	if t.Together {
+	if t.Together || t.Mode.LMTP {
 		t.link.TakeIn()
 	}
 	t.Surplus, t.Noise = t.link.Surplus(link.Final)
-	if t.Final.Code == 0 {
+	if !t.answered() {
 		t.lose(t.link.Failure()) // the last reply was heard, and makes no sense there
 		t.forgetShifted(command{step: link.Mail}, command{step: over})
 	}
-	if t.Together && t.Final.Code == 0 && !t.gone() {
+	if t.Together && !t.answered() && !t.gone() {
 		t.forget(0, len(t.Rcpt)) // one too many may be among those that came
 	}
 	if t.Shifted = t.shifted(); t.Shifted {
-		t.forget(0, len(t.Rcpt))
+		if t.Data.Code/100 != 3 { // all replies before a 354 stood in their places
+			t.forget(0, len(t.Rcpt))
+		}
+		clear(t.Finals)
 	}
 	if t.Ends() {
 		t.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Final})

@@ -61,6 +61,7 @@ func (a *attempt) mode(cfg *config, s *transfer.Spool, restASCII bool) (m transf
 	m.Pipelining = ext.Has(extPipelining)
 	m.Chunking = ext.Has(extChunking)
 	m.EnhancedCodes = ext.Has(extEnhancedCodes)
+	m.LMTP = cfg.LMTP
 	m.AllOrNothing = !env.Partial
 	m.Binary = env.Body == BodyBinaryMIME
 	m.SizeLimit, m.ChunkSize = limit, cfg.ChunkSize

@@ -18,19 +18,15 @@ type Client struct {
 
 // New returns a Client for the server at addr: "host", "host:port", an IPv6
 // address with or without brackets. Without a port it is 587, 465 with
-// TLSImplicit, 25 with TLSNone. Nil options are the defaults. New does no I/O; an
+// TLSImplicit, 25 with TLSNone, and 24 with Options.LMTP. Nil options are the defaults. New does no I/O; an
 // error is an *OptionError.
 func New(addr string, o *Options) (*Client, error) {
 	host, port, err := address.SplitHostPort(addr)
 	if err != nil {
 		return nil, o.refused(addrError(err))
 	}
-	mode := TLSAuto
-	if o != nil {
-		mode = o.TLS
-	}
 	if port == 0 {
-		port = mode.defaultPort()
+		port = o.defaultPort()
 	}
 	cfg, err := newConfig(host, port, o)
 	if err != nil {

@@ -61,6 +61,7 @@ type SendError struct {
 	Err error
 
 	partial   bool
+	each      bool   // LMTP: each recipient had a final reply, and the causes have them
 	elsewhere bool   // a session used before was the trouble: another one may take it
 	hint      string // what to try, for the text
 }
@@ -73,7 +74,7 @@ func (e *SendError) detail() string {
 		front, cause, _ = strings.Cut(cause, ": ") // with the mechanism
 	}
 	reply := e.Reply
-	if e.Stage == StageMail || e.Stage == StageRcpt || namesReply(e.Err) {
+	if e.Stage == StageMail || e.Stage == StageRcpt || e.each || namesReply(e.Err) {
 		reply = nil // the cause has it
 	}
 	text := front + ": " + e.Outcome.String()
@@ -87,8 +88,8 @@ func (e *SendError) detail() string {
 func (e *SendError) Unwrap() error { return e.Err }
 
 // Temporary reports whether sending the same message again later may succeed,
-// without the risk of a duplicate. With Envelope.Partial it is true when that may
-// help at least one recipient. It is false for Unknown: only you can decide then.
+// without the risk of a duplicate. With Envelope.Partial, and for PartlySent, it is true
+// when that may help at least one recipient that does not have it. It is false for Unknown: only you can decide then.
 func (e *SendError) Temporary() bool {
 	switch {
 	case e.Outcome == Unknown:
@@ -96,7 +97,7 @@ func (e *SendError) Temporary() bool {
 	case e.elsewhere:
 		return true
 	}
-	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && e.Stage != StageReset {
+	if e.Reply != nil && e.Stage != StageMail && e.Stage != StageRcpt && e.Stage != StageReset && !e.each {
 		return mayPass(e.Reply)
 	}
 	var sender *SenderError
@@ -131,19 +132,26 @@ func (e *SenderError) Unwrap() error { return e.Err }
 // Temporary reports whether the server refused with a 4yz.
 func (e *SenderError) Temporary() bool { return e.Reply != nil && e.Reply.Temporary() }
 
-// AddressError says that a recipient was refused: by the server with Reply, or
-// before anything was sent for the reason in Err. Parameters of RCPT that the
+// AddressError says that a recipient was refused: by the server with Reply, which with
+// Options.LMTP may be that to the message, or before anything was sent for the reason in
+// Err. Parameters of RCPT that the
 // server does not offer are reported here too.
 type AddressError struct {
 	Addr  string
 	Reply *Reply
 	Err   error
+
+	final bool // Reply is a final reply of LMTP
 }
 
 func (e *AddressError) Error() string { return prefix + e.detail() }
 
 func (e *AddressError) detail() string {
-	return refusalText("RCPT: recipient", e.Addr, e.Reply, e.Err)
+	stage := StageRcpt
+	if e.final {
+		stage = StageFinal
+	}
+	return refusalText(stage.String()+": recipient", e.Addr, e.Reply, e.Err)
 }
 
 // Unwrap returns Err.

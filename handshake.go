@@ -142,13 +142,13 @@ func (s *Session) checkSettled(step link.Step) error {
 }
 
 // hello sends EHLO. It sends HELO when the server does not know EHLO and the
-// options need no extension.
+// options need no extension. LMTP has LHLO and nothing else.
 func (s *Session) hello() error {
 	name := s.helloName()
 	s.ext = Extensions{}
 	refusal := 0 // of EHLO
 	if !s.cfg.HELO {
-		r, why := s.link.Exchange(link.Hello, "EHLO "+name)
+		r, why := s.link.Exchange(link.Hello, s.cfg.greeting()+" "+name)
 		if why != nil {
 			return s.connectError(StageHello, r, lostError(why))
 		}
@@ -171,7 +171,7 @@ func (s *Session) hello() error {
 	return e
 }
 
-// helloName returns the argument of EHLO and HELO.
+// helloName returns the argument of EHLO, HELO and LHLO.
 func (s *Session) helloName() string {
 	if s.cfg.local != "" {
 		return s.cfg.local
@@ -191,7 +191,7 @@ func (s *Session) learn(r smtpwire.Reply) {
 func (s *Session) relearn() *link.Failure {
 	s.helloOutdated = false
 	before := s.ext
-	r, why := s.link.Exchange(link.Hello, "EHLO "+s.helloName())
+	r, why := s.link.Exchange(link.Hello, s.cfg.greeting()+" "+s.helloName())
 	if why != nil {
 		return why
 	}
@@ -210,7 +210,7 @@ func (s *Session) relearn() *link.Failure {
 // whyNoHELO returns why HELO cannot replace an EHLO that was refused with r, nil
 // when it can.
 func (s *Session) whyNoHELO(r smtpwire.Reply) *ConnectError {
-	if !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
+	if s.cfg.LMTP || !slices.Contains([]int{500, 501, 502, 504}, r.Code) {
 		return s.unexpected(link.Hello, r, nil)
 	}
 	mode := s.cfg.TLS.on(s.cfg.port)

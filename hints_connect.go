@@ -74,11 +74,14 @@ func (s *Session) implicitHint() string {
 }
 
 // helloHint says what to make of refusals of EHLO, whose code is 0 when it was not
-// sent, and of HELO.
+// sent, and of the last greeting: EHLO, HELO or LHLO.
 func (s *Session) helloHint(ehlo int, last smtpwire.Reply) string {
 	unknown := func(code int) bool { return code == 500 || code == 502 }
+	if s.cfg.LMTP && unknown(last.Code) {
+		return "the server does not know LHLO: perhaps an SMTP server: Options.LMTP is set"
+	}
 	if unknown(ehlo) && unknown(last.Code) {
-		return "the server knows neither EHLO nor HELO: perhaps it is an LMTP server"
+		return "the server knows neither EHLO nor HELO: perhaps it is an LMTP server: Options.LMTP"
 	}
 	if s.namelessRefused(last) {
 		return "perhaps because it was greeted as " + s.helloName() + ": set LocalName to the name of this machine"

@@ -171,9 +171,10 @@ func (t *Transaction) borrow() (loan, error) {
 
 // mayShareFlight reports whether the message may go out with its envelope; see
 // Options.EarlyData. A session that has something to forget first could refuse
-// to, and take the message all the same.
+// to, and take the message all the same. With LMTP nobody could say how many replies the
+// message has, since that is the number of recipients that are accepted.
 func (t *Transaction) mayShareFlight(m transfer.Mode) bool {
-	return t.cfg.EarlyData && m.Chunking && m.Pipelining && !m.Reset && (!m.AllOrNothing || len(t.plan.rcpts) == 1)
+	return t.cfg.EarlyData && m.Chunking && m.Pipelining && !m.Reset && (!m.AllOrNothing && !m.LMTP || len(t.plan.rcpts) == 1)
 }
 
 // occupy puts the transaction on a session.

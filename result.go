@@ -6,7 +6,7 @@ type Result struct {
 	// Recipients has an entry for each of Envelope.To, in its order.
 	Recipients []RecipientResult
 	// Reply is the server's last word on the message, which often names its
-	// queue identifier.
+	// queue identifier. With Options.LMTP it is the last one that accepts.
 	Reply Reply
 	// Bytes is the size of the message as sent, each line ending a CRLF, without the
 	// dots that DATA doubles.
@@ -19,7 +19,8 @@ type RecipientResult struct {
 	Addr string
 	// Status says whether the message goes to it.
 	Status RecipientStatus
-	// Reply is the server's answer to its RCPT; zero when there was none.
+	// Reply is the server's answer to its RCPT; zero when there was none. With
+	// Options.LMTP it is the final reply for this recipient, once that has come.
 	Reply Reply
 }
 
@@ -67,7 +68,7 @@ const (
 	// Unknown: the last byte of the message went out, and no verdict of the server
 	// came that can be believed. The recipients with Status RecipientUncertain may
 	// have the message: sending it again may deliver it twice, not sending it may
-	// lose it.
+	// lose it. With Options.LMTP others may be RecipientSent all the same.
 	Unknown
 )
 

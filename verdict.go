@@ -50,14 +50,17 @@ func (v *verdict) sent() (*Result, *SendError) {
 		v.lines = make([]string, 0, n+1)
 	}
 	v.fill(rcpts, RecipientSent)
-	t.Result = Result{Recipients: rcpts, Reply: v.reply(a.Final), Bytes: a.Octets}
+	t.Result = Result{Recipients: rcpts, Reply: v.reply(a.LastTaken()), Bytes: a.Octets}
 	refusals := v.refusals()
 	if refusals == nil {
 		return &t.Result, nil
 	}
 	e := &SendError{
 		Outcome: PartlySent, Stage: StageRcpt, Reply: v.firstRefusal(rcpts), Err: join(refusals...),
-		Recipients: rcpts, partial: v.plan.env.Partial,
+		Recipients: rcpts, partial: v.plan.env.Partial || a.Mode.LMTP,
+	}
+	if a.Mode.LMTP && v.allAccepted() {
+		e.Stage, e.Reply, e.each = StageFinal, v.replyPtr(a.FinalRefusal()), true
 	}
 	e.hint = v.hint(e)
 	return &t.Result, e
@@ -77,7 +80,7 @@ func (v *verdict) unknown() *SendError {
 	case a.Lost != nil:
 		cause = lostError(a.Lost)
 	default:
-		cause = &ProtocolError{Stage: StageFinal, Text: "a message whose sender was refused was answered " + v.reply(a.Final).String()}
+		cause = &ProtocolError{Stage: StageFinal, Text: "a message whose sender was refused was answered " + v.reply(a.FirstFinal()).String()}
 	}
 	return v.failed(RecipientUncertain, SendError{
 		Outcome: Unknown, Stage: StageFinal, Err: join(append(v.refusals(), cause)...),
@@ -107,8 +110,9 @@ func (v *verdict) notSent() *SendError {
 	case ended != nil:
 		e.Stage, e.Reply = StageRcpt, v.replyPtr(ended.Reply)
 		e.Err = join(append(v.refusals(), lostError(ended))...)
-	case a.Final.Negative():
-		e.Stage, e.Reply, e.Err = StageFinal, v.replyPtr(a.Final), join(v.refusals()...)
+	case a.FinalRefusal().Code != 0:
+		e.Stage, e.Reply, e.Err = StageFinal, v.replyPtr(a.FinalRefusal()), join(v.refusals()...)
+		e.each = a.Mode.LMTP
 	case a.Data.Negative() && !a.Data.Closing():
 		e.Stage, e.Reply = StageData, v.replyPtr(a.Data)
 	case a.Chunk.Code != 0 && !a.Chunk.Closing():
@@ -192,7 +196,7 @@ func (v *verdict) failed(status RecipientStatus, e SendError) *SendError {
 }
 
 // fill sets what became of each recipient; accepted is the status of those that
-// the server took.
+// the server took. Under LMTP a final reply says it, in the words of one to RCPT.
 func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 	a := v.attempt
 	for i := range list {
@@ -206,9 +210,11 @@ func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 		case a.Mail.Negative() && a.Refused(i):
 			continue // what follows a refused MAIL says nothing about the address
 		}
-		r := a.Rcpt[i]
+		r := a.SaidOf(i)
 		list[i].Reply = v.reply(r)
 		switch {
+		case a.Mode.LMTP && a.Taken(i):
+			list[i].Status = RecipientSent
 		case r.Positive(), r.Code == 0 && accepted == RecipientUncertain:
 			list[i].Status = accepted
 		case r.Negative() && !r.Closing() && !temporaryRcpt(list[i].Reply):
@@ -234,9 +240,21 @@ func (v *verdict) refusals() []error {
 		case len(a.Rcpt) == 0 || a.Mail.Negative():
 		case a.Refused(i) && (!a.Rcpt[i].Closing() || a.Committed && a.AnyAccepted()):
 			errs = append(errs, &AddressError{Addr: r.addr, Reply: v.replyPtr(a.Rcpt[i])})
+		case a.TurnedAway(i):
+			errs = append(errs, &AddressError{Addr: r.addr, Reply: v.replyPtr(a.FinalOf(i)), final: true})
 		}
 	}
 	return errs
+}
+
+// allAccepted reports whether the server took every recipient, before the message.
+func (v *verdict) allAccepted() bool {
+	for i := range v.plan.rcpts {
+		if !v.attempt.Accepted(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // firstRefusal returns the first reply that kept a recipient from the message,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,10 +164,18 @@ func (d *dice) attempt(p *plan) *attempt {
 			r.Hear(link.Owed{Message: r, Step: step, Index: i}, reply) // keeps what can be a reply there
 		}
 	}
+	if r.Mode.LMTP = d.flip(); r.Mode.LMTP {
+		r.Finals = make([]link.Reply, n)
+	}
 	for _, step := range []link.Step{link.Reset, link.Mail, link.Data, link.Chunk, link.Final, link.Message} {
-		hear(step, 0)
+		if step != link.Final || !r.Mode.LMTP {
+			hear(step, 0)
+		}
 	}
 	r.Begun, r.Together, r.Committed, r.Shifted, r.Noise = d.flip(), d.flip(), d.flip(), d.flip(), d.flip()
+	if r.Mode.LMTP {
+		return d.finals(a, hear)
+	}
 	// Only a reply to chunks that were sent to the end can be a shifted one.
 	r.Shifted = r.Shifted && r.Mode.Chunking && r.Committed && r.Final.Code != 0
 	r.Lost, r.Octets = d.failure(), int64(d.roll(256))
@@ -189,6 +198,69 @@ func (d *dice) attempt(p *plan) *attempt {
 		a.cause = errors.New("the source\nfailed")
 	}
 	return a
+}
+
+// finals completes an attempt under LMTP: final replies come to recipients that were
+// accepted, and one to a chunk that shared the flight of its only recipient.
+func (d *dice) finals(a *attempt, hear func(link.Step, int)) *attempt {
+	r := &a.Record
+	r.Together = r.Together && len(r.Rcpt) == 1
+	if r.Lost, r.Octets = d.failure(), int64(d.roll(256)); !r.Committed {
+		r.Stop = transfer.Stop(d.roll(int(transfer.Withheld)))
+	}
+	for i := range r.Rcpt {
+		if r.Mode.Skip[i] = !a.named(i); r.Mode.Skip[i] {
+			continue
+		}
+		if hear(link.Rcpt, i); r.Committed && !r.Together && r.Rcpt[i].Code == 0 {
+			r.Rcpt[i].Code = 250 // no message goes out before its envelope was answered
+		}
+		if r.Committed && (r.Accepted(i) || r.Together && r.Rcpt[i].Code != 0) {
+			hear(link.Final, i)
+		}
+	}
+	if r.Shifted = r.Shifted && r.Committed && r.AnyAccepted() && r.Surplus.Code != 0; r.Shifted {
+		clear(r.Finals)
+	}
+	return a
+}
+
+// finalOf is the final reply that an attempt has about recipient i.
+func finalOf(a *attempt, i int) link.Reply {
+	switch {
+	case !a.Mode.LMTP:
+		return a.Final
+	case i >= len(a.Finals):
+		return link.Reply{}
+	}
+	return a.Finals[i]
+}
+
+// checkEach holds what LMTP adds: a verdict on each recipient.
+func checkEach(a *attempt, list []RecipientResult, outcome func(Outcome) bool) string {
+	missing := false
+	for i, r := range list {
+		if len(a.Rcpt) == 0 || !a.Rcpt[i].Positive() || a.Mail.Negative() {
+			continue
+		}
+		final := a.Finals[i]
+		missing = missing || a.Committed && final.Code == 0
+		switch {
+		case !a.Committed:
+		case final.Positive() && r.Status != RecipientSent:
+			return "a recipient that has the message is not sent"
+		case final.Negative() && r.Status != RecipientInvalid && r.Status != RecipientUnsent:
+			return "a recipient that was refused is not unsent"
+		case final.Code == 0 && r.Status != RecipientUncertain:
+			return "a recipient without a final reply is not uncertain"
+		case final.Code != 0 && r.Reply.Code != final.Code:
+			return "not the final reply"
+		}
+	}
+	if missing && !outcome(Unknown) {
+		return "a final reply is missing, and yet it is known what became of the message"
+	}
+	return ""
 }
 
 // shift forgets, as a transfer does, what answers what, unless all say the same.
@@ -247,7 +319,7 @@ func checkVerdict(t *testing.T, p *plan, a *attempt, res *Result, failed *SendEr
 	}
 	sent := failed == nil || failed.Outcome == PartlySent
 	sound((res != nil) == sent, "a result comes with an acceptance and with nothing else")
-	accepted := a.refused == nil && a.Committed && a.Final.Positive()
+	accepted := a.refused == nil && a.Committed && (a.Final.Positive() || slices.ContainsFunc(a.Finals, link.Reply.Positive))
 	var list []RecipientResult
 	switch {
 	case failed == nil:
@@ -259,7 +331,8 @@ func checkVerdict(t *testing.T, p *plan, a *attempt, res *Result, failed *SendEr
 	if sent {
 		sound(accepted, "sent without an acceptance of what was committed")
 		sound(!a.Shifted, "sent on a reply that may answer something else")
-		sound(res.Reply.Code == a.Final.Code && res.Bytes == a.Octets, "the result is not that of the message")
+		sound((a.Mode.LMTP || res.Reply.Code == a.Final.Code) && res.Bytes == a.Octets, "the result is not that of the message")
+		sound(makeReply(link.Reply{Code: res.Reply.Code}).Code/100 == 2, "the result is not an acceptance")
 		sound(reflect.DeepEqual(list, res.Recipients), "the recipients of result and error differ")
 	}
 	counts := map[RecipientStatus]int{}
@@ -273,17 +346,24 @@ func checkVerdict(t *testing.T, p *plan, a *attempt, res *Result, failed *SendEr
 		}
 		switch r.Status {
 		case RecipientSent:
-			sound(reply.Positive(), "sent to a recipient that was not accepted")
+			sound(reply.Positive() && finalOf(a, i).Positive(), "sent to a recipient that was not accepted")
 		case RecipientUncertain:
 			sound(!reply.Negative() && a.named(i), "uncertain about a recipient that was refused or not asked for")
 		case RecipientInvalid:
+			if a.Mode.LMTP && reply.Positive() {
+				reply = a.Finals[i]
+			}
 			sound(p.rcpts[i].err != nil || reply.Code/100 == 5 && reply.Code != 552, "invalid without a reason")
 		}
 		sound(p.rcpts[i].err == nil || r.Status == RecipientInvalid, "an address that is none is not invalid")
-		sound(r.Reply.Code == 0 || r.Reply.Code == reply.Code, "a reply that is not that of the recipient")
-		if accepted && !a.Shifted && reply.Positive() {
+		sound(r.Reply.Code == 0 || r.Reply.Code == reply.Code || a.Mode.LMTP && r.Reply.Code == finalOf(a, i).Code, "a reply that is not that of the recipient")
+		if accepted && !a.Shifted && reply.Positive() && finalOf(a, i).Positive() {
 			sound(r.Status == RecipientSent || r.Status == RecipientUncertain, "an accepted message counts as not sent to a recipient that was accepted")
 		}
+	}
+	if a.Mode.LMTP && a.refused == nil && a.Stop == transfer.NoStop {
+		wrong := checkEach(a, list, func(o Outcome) bool { return failed != nil && failed.Outcome == o })
+		sound(wrong == "", wrong)
 	}
 	switch {
 	case failed == nil:
@@ -294,7 +374,7 @@ func checkVerdict(t *testing.T, p *plan, a *attempt, res *Result, failed *SendEr
 		sound(failed.Err != nil, "partly sent without a reason")
 	case failed.Outcome == Unknown:
 		sound(a.refused == nil && a.Committed, "unknown before the last octet")
-		sound(counts[RecipientUncertain] > 0 && counts[RecipientSent] == 0, "unknown, but for nobody")
+		sound(counts[RecipientUncertain] > 0 && (a.Mode.LMTP || counts[RecipientSent] == 0), "unknown, but for nobody")
 		sound(!failed.Temporary(), "unknown is temporary")
 		sound(failed.Stage == StageFinal && failed.Err != nil, "unknown at another stage, or without a reason")
 	default:

@@ -25,6 +25,15 @@ func (r *Record) TurnedAway(i int) bool {
 	return r.Mode.LMTP && r.Accepted(i) && r.Finals[i].Negative()
 }
 
+// SaidOf returns what the server said of recipient i last: to RCPT, or under LMTP to the
+// message. After a refused MAIL a final reply says nothing about anybody.
+func (r *Record) SaidOf(i int) link.Reply {
+	if r.Mode.LMTP && r.Accepted(i) && r.Finals[i].Code != 0 && !r.Mail.Negative() {
+		return r.Finals[i]
+	}
+	return r.Rcpt[i]
+}
+
 // FinalRefusal returns the first final reply that refuses, the zero Reply when none does.
 func (r *Record) FinalRefusal() (refusal link.Reply) {
 	r.anyFinal(func(f link.Reply) bool {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"github.com/fe022423/submission/internal/address"
 )
 
 // Client sends mail through one server. It keeps a few sessions open between
@@ -17,18 +15,14 @@ type Client struct {
 }
 
 // New returns a Client for the server at addr: "host", "host:port", an IPv6
-// address with or without brackets. Without a port it is 587, 465 with
+// address with or without brackets, or "unix:/path" for a Unix socket. Without a port it is 587, 465 with
 // TLSImplicit, 25 with TLSNone, and 24 with Options.LMTP. Nil options are the defaults. New does no I/O; an
 // error is an *OptionError.
+//
+// The connection to a Unix socket stays on this machine: TLSAuto is TLSNone there, the
+// host is "localhost", and so is the name in EHLO, since there is no address to show.
 func New(addr string, o *Options) (*Client, error) {
-	host, port, err := address.SplitHostPort(addr)
-	if err != nil {
-		return nil, o.refused(addrError(err))
-	}
-	if port == 0 {
-		port = o.defaultPort()
-	}
-	cfg, err := newConfig(host, port, o)
+	cfg, err := configFor(addr, o)
 	if err != nil {
 		return nil, err
 	}

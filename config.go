@@ -39,6 +39,7 @@ type config struct {
 	Options
 	host          string              // IP address or domain in A-labels
 	port          int                 // 0 when not known
+	socket        string              // the path of a Unix socket, "" for none
 	local         string              // the EHLO argument, "" for the address literal
 	auth          redact.Hidden[Auth] // Options.Auth; zero for none
 	tlsConfig     *tls.Config
@@ -51,10 +52,38 @@ type config struct {
 
 // addr returns the address of the server, for the dialer and for errors.
 func (c *config) addr() string {
-	if c.port == 0 {
+	switch {
+	case c.socket != "":
+		return c.socket
+	case c.port == 0:
 		return c.host
 	}
 	return net.JoinHostPort(c.host, strconv.Itoa(c.port))
+}
+
+// configFor checks o for the server at addr.
+func configFor(addr string, o *Options) (*config, error) {
+	path, err := unixPath(addr)
+	if err != nil {
+		return nil, err
+	}
+	host, port := unixHost, 0
+	if path == "" {
+		if host, port, err = address.SplitHostPort(addr); err != nil {
+			return nil, o.refused(addrError(err))
+		}
+		if port == 0 {
+			port = o.defaultPort()
+		}
+	}
+	c, err := newConfig(host, port, o)
+	if err == nil && path != "" {
+		err = c.useSocket(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // greeting is the command that begins a session.

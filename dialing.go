@@ -16,7 +16,7 @@ import (
 // not have, it makes another. NewSession has a nil one: its connection is given.
 type dialing struct {
 	cfg     *config
-	target  string        // what is dialed, "host:port"
+	target  string        // what is dialed, "host:port" or a path
 	left    time.Duration // of Timeouts.Dial, for all addresses of the host
 	remote  net.Addr      // of the last connection
 	others  []string      // what else the host's name stands for, once it was looked up
@@ -104,7 +104,7 @@ func (d *dialing) takeRenewed() sasl.Client {
 // dialer has left behind those that refused. What another Dialer makes of a name
 // is not known.
 func (d *dialing) nextAddress(ctx context.Context) bool {
-	if d.cfg.callersDialer || d.left <= 0 {
+	if d.cfg.callersDialer || d.cfg.socket != "" || d.left <= 0 {
 		return false
 	}
 	if !d.lookup {
@@ -149,7 +149,7 @@ func (d *dialing) connect(ctx context.Context) (net.Conn, error) {
 	c := d.cfg
 	limited, cancel := context.WithTimeout(ctx, d.left/time.Duration(len(d.others)+1))
 	defer cancel()
-	nc, err := c.Dialer.DialContext(limited, "tcp", d.target)
+	nc, err := c.Dialer.DialContext(limited, c.network(), d.target)
 	if err == nil && nc != nil {
 		return nc, nil
 	}

@@ -167,7 +167,7 @@ func temporaryRcpt(r Reply) bool { return mayPass(&r) || r.Code == 552 }
 // greeting, EHLO or the STARTTLS command failed. A failure of the TLS handshake is
 // a *TLSError, a failure of AUTH an *AuthError.
 type ConnectError struct {
-	Addr  string // "host:port" of the server
+	Addr  string // "host:port" of the server, or the path of its Unix socket
 	Stage Stage
 	Reply *Reply
 	Hint  string // what to try, "" when there is nothing to advise

@@ -173,10 +173,15 @@ func (s *Session) hello() error {
 
 // helloName returns the argument of EHLO, HELO and LHLO.
 func (s *Session) helloName() string {
-	if s.cfg.local != "" {
+	near := s.link.Raw().LocalAddr()
+	network, _ := addrParts(near)
+	switch {
+	case s.cfg.local != "":
 		return s.cfg.local
+	case s.cfg.socket != "", network == "unix":
+		return unixHost // there is no IP address to show
 	}
-	return literal(s.link.Raw().LocalAddr())
+	return literal(near)
 }
 
 // learn reads what the server offers from its reply to EHLO. It is shown to the

@@ -26,18 +26,21 @@ const shortestBegin = 3
 
 // otherServerHint names what speaks like this, "" when it is not known. said may be
 // no more than the first octets.
-func otherServerHint(said string) string {
+func (c *config) otherServerHint(said string) string {
 	for _, s := range otherServers {
 		n := min(len(said), len(s.begin))
 		if n >= shortestBegin && strings.EqualFold(said[:n], s.begin[:n]) {
-			return wrongServer(s.what)
+			return c.wrongServer(s.what)
 		}
 	}
 	return ""
 }
 
 // wrongServer says that a server is not one that takes mail.
-func wrongServer(what string) string {
+func (c *config) wrongServer(what string) string {
+	if c.socket != "" {
+		return "this is " + what + ": check the path of the socket"
+	}
 	return "this is " + what + ": check the host and the port; mail is usually submitted to port 587 or 465"
 }
 

@@ -16,7 +16,7 @@ import (
 func (s *Session) greetingHint(r smtpwire.Reply, why *link.Failure) string {
 	if why == nil {
 		if r.Code == 200 || r.Code == 201 { // RFC 3977, 5.1
-			return wrongServer("perhaps an NNTP server")
+			return s.cfg.wrongServer("perhaps an NNTP server")
 		}
 		return ""
 	}
@@ -41,7 +41,7 @@ func isReset(why *link.Failure) bool {
 
 // notGreetingHint says what a server is that begins with what is not a reply.
 func (s *Session) notGreetingHint(e *smtpwire.SyntaxError) string {
-	if other := otherServerHint(e.Text); other != "" {
+	if other := s.cfg.otherServerHint(e.Text); other != "" {
 		return other
 	}
 	switch {
@@ -70,7 +70,15 @@ func (s *Session) implicitHint() string {
 	case s.cfg.port == portSubmissions:
 		return "port 465 speaks TLS from the first byte: use TLSImplicit"
 	}
-	return "if this port speaks TLS from the first byte, use TLSImplicit"
+	return "if " + s.cfg.placeName() + " speaks TLS from the first byte, use TLSImplicit"
+}
+
+// placeName names where the server listens.
+func (c *config) placeName() string {
+	if c.socket != "" {
+		return "this socket"
+	}
+	return "this port"
 }
 
 // helloHint says what to make of refusals of EHLO, whose code is 0 when it was not
@@ -114,11 +122,14 @@ func (s *Session) noStartTLSHint() string {
 		return "Options.Disable lists it"
 	}
 	implicit, without := "", ""
-	if s.cfg.port != portSubmissions {
+	removed := "something on the way may have removed it"
+	switch {
+	case s.cfg.socket != "":
+		removed = "" // there is nothing on the way
+	case s.cfg.port != portSubmissions:
 		implicit = "perhaps the server has TLS on port 465: TLSImplicit"
 	}
-	removed := "something on the way may have removed it"
-	if keyword := s.ext.struckOut(); keyword != "" {
+	if keyword := s.ext.struckOut(); keyword != "" && removed != "" {
 		removed += ", perhaps a firewall: the server offers " + escaped(keyword)
 	}
 	if s.cfg.auth.IsZero() {

@@ -72,7 +72,7 @@ func clearReply(err error) *Reply {
 func (s *Session) clearTextHint(header tls.RecordHeaderError) string {
 	text, ok := clearText(header)
 	said := string(header.RecordHeader[:])
-	other := otherServerHint(said)
+	other := s.cfg.otherServerHint(said)
 	switch {
 	case header.Conn == nil: // not the first
 		if !ok {
@@ -84,7 +84,7 @@ func (s *Session) clearTextHint(header tls.RecordHeaderError) string {
 	case other != "":
 		return "it begins with " + text + ": " + other
 	case strings.HasPrefix(said, "220"):
-		return "the server began in clear text with " + text + ": perhaps this port wants TLSStartTLS, not TLSImplicit"
+		return "the server began in clear text with " + text + ": perhaps " + s.cfg.placeName() + " wants TLSStartTLS, not TLSImplicit"
 	case strings.HasPrefix(said, "421"):
 		return "the server refuses in clear text, beginning " + text + ": " + tooManyHint
 	case said[0] == '4' || said[0] == '5':

@@ -35,14 +35,14 @@ type Options struct {
 	// name and dates, and any other server is refused.
 	PinnedKeys [][32]byte
 	// Dialer makes the raw connection; nil uses net.Dialer. TLS is added on top
-	// of it.
+	// of it. For a Unix socket it gets the network "unix" and the path.
 	Dialer Dialer
 	// LocalAddr is the local address to connect from, "ip" or "ip:port". It works
 	// with the default dialer only; with a Dialer, set the address there.
 	LocalAddr string
 	// LocalName is the name in EHLO, HELO and LHLO: a domain or an address literal such
 	// as "[192.0.2.1]". Empty sends the local address of the connection as a
-	// literal; no name is looked up.
+	// literal, "localhost" over a Unix socket; no name is looked up.
 	LocalName string
 	// HELO greets with HELO only. There are no extensions then, so neither
 	// STARTTLS nor AUTH.
@@ -60,7 +60,7 @@ type Options struct {
 	Auth Auth
 	// InsecureAuth allows PLAIN, LOGIN and bearer tokens without verified TLS.
 	// A connection that stays on this machine does not need it. That is one that
-	// the default dialer made to a loopback address. A connection from Dialer, or
+	// the default dialer made to a loopback address or a Unix socket. A connection from Dialer, or
 	// one that you hand to NewSession, may be the near end of a tunnel: it counts
 	// only when its far end is a loopback address, a Unix socket or an in-memory
 	// pipe, and the host is named localhost or a loopback address as well. A

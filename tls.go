@@ -18,7 +18,8 @@ import (
 type TLSMode uint8
 
 const (
-	// TLSAuto is TLSImplicit on port 465 and TLSStartTLS on every other.
+	// TLSAuto is TLSImplicit on port 465 and TLSStartTLS on every other. Over a Unix
+	// socket it is TLSNone.
 	TLSAuto TLSMode = iota
 	// TLSImplicit starts TLS with the first byte (RFC 8314, 3.3). Default port 465.
 	TLSImplicit

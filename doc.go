@@ -1,5 +1,5 @@
 // Package submission hands mail to an SMTP server: a message submission client
-// (RFC 5321, RFC 6409).
+// (RFC 5321, RFC 6409). It speaks LMTP as well.
 //
 // A [Client] stands for one server and is made once:
 //
@@ -20,7 +20,8 @@
 //
 //   - [NotSent]: nobody got it, and it may be sent again; Temporary tells whether
 //     that may help.
-//   - [PartlySent]: with Envelope.Partial, some recipients were refused.
+//   - [PartlySent]: some recipients were refused, with Envelope.Partial or, with
+//     Options.LMTP, after the message.
 //   - [Unknown]: the last byte of the message was sent, and no verdict of the
 //     server came that can be believed. Only you can weigh a duplicate against a
 //     loss.
@@ -41,6 +42,7 @@
 // # What it speaks
 //
 //	RFC 5321        SMTP, with HELO where the server knows no EHLO
+//	RFC 2033        LMTP, over Unix sockets too
 //	RFC 3207, 8314  STARTTLS and implicit TLS
 //	RFC 4954        AUTH: SCRAM-SHA-1, -256 and -512 with channel binding, PLAIN, LOGIN,
 //	                CRAM-MD5, DIGEST-MD5, NTLM, XOAUTH2, OAUTHBEARER, EXTERNAL,

@@ -542,3 +542,40 @@ func ExampleOptions_pinnedKeys() {
 	fmt.Println(errors.As(client.Ping(context.Background()), &failed))
 	// Output: true
 }
+
+// A server that delivers into mailboxes says for each recipient what became of the
+// message. Some may have it and others not.
+func ExampleOptions_lmtp() {
+	srv := smtptest.NewServer(&smtptest.Config{
+		LMTP: true, Network: "unix",
+		Hook: func(c smtptest.Command) *smtptest.Answer {
+			if c.Verb == "MESSAGE" && c.Addr == "full@example.org" {
+				return &smtptest.Answer{Reply: "452 4.2.2 mailbox full"}
+			}
+			return nil
+		},
+	})
+	defer srv.Close()
+
+	client, err := submission.New("unix:"+srv.Addr(), &submission.Options{LMTP: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	_, err = client.Send(context.Background(), submission.Envelope{
+		From: "shop@example.org",
+		To:   submission.To("customer@example.org", "full@example.org"),
+	}, strings.NewReader(message))
+	var failed *submission.SendError
+	if errors.As(err, &failed) {
+		fmt.Println(failed.Outcome, "- try again:", failed.Temporary())
+		for _, r := range failed.Recipients {
+			fmt.Println(r.Addr, r.Status)
+		}
+	}
+	// Output:
+	// partly sent - try again: true
+	// customer@example.org sent
+	// full@example.org unsent
+}

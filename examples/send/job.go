@@ -47,7 +47,8 @@ type settings struct {
 // define defines the flags.
 func (j *job) define(f *flag.FlagSet) *settings {
 	s := &settings{given: map[string]bool{}}
-	f.StringVar(&j.addr, "addr", "", "`host[:port]` of the server; without any flag a fake server is started")
+	f.StringVar(&j.addr, "addr", "", "`host[:port]` of the server, or unix:/path; without any flag a fake server is started")
+	f.BoolVar(&j.options.LMTP, "lmtp", false, "speak LMTP, as servers do that deliver into mailboxes")
 	f.StringVar(&s.mode, "tls", "auto", "auto, implicit, starttls, opportunistic or none")
 	f.StringVar(&s.user, "user", "", "user `name`; the password is in SUBMISSION_PASSWORD")
 	f.StringVar(&s.mechanisms, "mechanisms", "", "SASL mechanisms that may be used, the best first, separated by commas")

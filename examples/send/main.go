@@ -6,6 +6,10 @@
 //
 //	SUBMISSION_PASSWORD=... send -addr mail.example.org -user me -from me@example.org -to you@example.net <message.eml
 //
+// With -lmtp the server is one that delivers into mailboxes, often at a Unix socket:
+//
+//	send -lmtp -addr unix:/run/dovecot/lmtp -from me@example.org -to you@example.org <message.eml
+//
 // With -t sender and recipients are those in the header section of the message.
 //
 // The exit status tells what became of the message: 0 sent to everyone, 1 not sent,

@@ -487,3 +487,20 @@ func interrupt(t *testing.T, silent string, stdin []string, signal os.Signal, st
 		t.Errorf("status %d, want %d; output:\n%s", got, status, output.String())
 	}
 }
+
+// A server of LMTP at a Unix socket, which answers for each recipient.
+func TestLMTP(t *testing.T) {
+	srv := smtptest.NewServer(&smtptest.Config{LMTP: true, Network: "unix", Hook: func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "MESSAGE" && c.Addr == "full@example.net" {
+			return &smtptest.Answer{Reply: "452 4.2.2 full"}
+		}
+		return nil
+	}})
+	defer srv.Close()
+	for to, status := range map[string]int{"you@example.net": 0, "you@example.net,full@example.net": exitPartly, "full@example.net": exitTemporary} {
+		send(t, letter, "-lmtp", "-addr", "unix:"+srv.Addr(), "-from", "me@example.org", "-to", to).want(t, status, "")
+	}
+	if m := srv.Messages(); len(m) != 2 {
+		t.Errorf("%d messages", len(m))
+	}
+}

@@ -3,8 +3,8 @@
 //
 // Most tests run against Postfix (with Dovecot's SASL and with Cyrus SASL) and
 // Dovecot's submission service, with POP3 to read back byte for byte what was
-// delivered, and two proxies on the way. Tokens are judged by an endpoint of the
-// tests' own.
+// delivered, and two proxies on the way. Dovecot's LMTP is tried over a Unix socket
+// and over TCP. Tokens are judged by an endpoint of the tests' own.
 //
 // TestConformance runs one table of cases against many servers; docs/servers.md
 // shows which. A server declares what it offers, how it is started and where it

@@ -49,6 +49,7 @@ func (s *settings) probes() []func() error {
 		func() error { return s.probeSMTP(s.Dovecot, false) },
 		func() error { return s.probeSMTP(s.DovecotTLS, true) },
 		s.probePOP3,
+		func() error { return probeTCP(s.LMTP) },
 		func() error { return probeTCP(s.SOCKS) },
 		func() error { return probeTCP(s.SOCKSAuth) },
 		func() error { return probeTCP(s.HTTPProxy) },

@@ -31,6 +31,9 @@ const (
 	awkwardAccount  = "bob@test.example"
 	awkwardPassword = `a,b="c" \d €`
 
+	// fullAccount is one whose mailbox takes no message by LMTP.
+	fullAccount = "full@test.example"
+
 	// token is the one that is good, for account.
 	token = "ya29.good-token"
 
@@ -53,7 +56,7 @@ type settings struct {
 
 	Postfix, PostfixTLS, PostfixImpatient int
 	PostfixCyrus, Tokens                  int
-	Dovecot, DovecotTLS, POP3             int
+	Dovecot, DovecotTLS, POP3, LMTP       int
 	SOCKS, SOCKSAuth, HTTPProxy, HTTPOpen int
 }
 
@@ -66,7 +69,7 @@ func newSettings(dir string) (*settings, error) {
 	}
 	taken := make(map[int]bool)
 	for _, port := range []*int{&s.Postfix, &s.PostfixTLS, &s.PostfixImpatient, &s.PostfixCyrus, &s.Tokens,
-		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.SOCKS, &s.SOCKSAuth, &s.HTTPProxy, &s.HTTPOpen} {
+		&s.Dovecot, &s.DovecotTLS, &s.POP3, &s.LMTP, &s.SOCKS, &s.SOCKSAuth, &s.HTTPProxy, &s.HTTPOpen} {
 		p, err := freePort(taken)
 		if err != nil {
 			return nil, err
@@ -111,7 +114,7 @@ const nobody = 65534
 
 // write makes the directories, certificates and configurations below s.Dir.
 func (s *settings) write() error {
-	for _, d := range []string{"postfix/conf", "postfix/queue", "postfix/data", "postfix/mail", "dovecot/run", "dovecot/state", "sasl", "postfix/conf/sasl"} {
+	for _, d := range []string{"postfix/conf", "postfix/queue", "postfix/data", "postfix/mail", "dovecot/run", "dovecot/state", "dovecot/home", "sasl", "postfix/conf/sasl"} {
 		if err := os.MkdirAll(filepath.Join(s.Dir, d), 0o755); err != nil {
 			return err
 		}
@@ -126,11 +129,18 @@ func (s *settings) write() error {
 	if err := os.Chown(filepath.Join(s.Dir, "postfix/mail"), s.UID, s.GID); err != nil {
 		return err
 	}
+	if err := os.Chown(filepath.Join(s.Dir, "dovecot/home"), s.UID, s.GID); err != nil {
+		return err
+	}
 	if s.CA, err = writeCertificates(s.Dir); err != nil {
 		return err
 	}
 	accounts := fmt.Sprintf("%s:{PLAIN}%s\n%s:{PLAIN}%s\n", account, password, awkwardAccount, awkwardPassword)
 	if err := os.WriteFile(filepath.Join(s.Dir, "users"), []byte(accounts), 0o644); err != nil {
+		return err
+	}
+	mailboxes := fmt.Sprintf("%s:::::::\n%s:::::::\n%s:::::::userdb_quota_rule=*:bytes=1\n", account, awkwardAccount, fullAccount)
+	if err := os.WriteFile(filepath.Join(s.Dir, "mailboxes"), []byte(mailboxes), 0o644); err != nil {
 		return err
 	}
 	if err := writeSASLDB(filepath.Join(s.Dir, "sasl/sasldb2"), postfix, map[string]string{account: password, awkwardAccount: awkwardPassword}); err != nil {

@@ -111,6 +111,7 @@ var programs = []struct{ path, pkg string }{
 	{"/usr/bin/doveadm", "dovecot-core"},
 	{"/usr/lib/dovecot/submission-login", "dovecot-submissiond"},
 	{"/usr/lib/dovecot/pop3-login", "dovecot-pop3d"},
+	{"/usr/lib/dovecot/lmtp", "dovecot-lmtpd"},
 	{"/usr/sbin/saslpasswd2", "sasl2-bin"},
 	{"/usr/bin/microsocks", "microsocks"},
 	{"/usr/bin/tinyproxy", "tinyproxy"},

@@ -38,10 +38,14 @@ func (c *config) otherServerHint(said string) string {
 
 // wrongServer says that a server is not one that takes mail.
 func (c *config) wrongServer(what string) string {
-	if c.socket != "" {
-		return "this is " + what + ": check the path of the socket"
+	check := "check the host and the port; mail is usually submitted to port 587 or 465"
+	switch {
+	case c.socket != "":
+		check = "check the path of the socket"
+	case c.LMTP:
+		check = "check the host and the port"
 	}
-	return "this is " + what + ": check the host and the port; mail is usually submitted to port 587 or 465"
+	return "this is " + what + ": " + check
 }
 
 // isTLSRecord reports whether text begins like a record of TLS.

@@ -126,7 +126,7 @@ func (s *Session) noStartTLSHint() string {
 	switch {
 	case s.cfg.socket != "":
 		removed = "" // there is nothing on the way
-	case s.cfg.port != portSubmissions:
+	case s.cfg.port != portSubmissions && !s.cfg.LMTP:
 		implicit = "perhaps the server has TLS on port 465: TLSImplicit"
 	}
 	if keyword := s.ext.struckOut(); keyword != "" && removed != "" {

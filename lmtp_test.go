@@ -327,6 +327,51 @@ func TestLHLO(t *testing.T) {
 	}
 }
 
+// Hints that speak of submission are not for LMTP.
+func TestLMTPHints(t *testing.T) {
+	for script, has := range map[string]string{
+		"S: 220 hi\nC: LHLO client.test.example\nS: 250 mail" + quit: "may have removed it|TLSNone",
+		"S! * OK ready\neof": "IMAP server|check the host and the port",
+	} {
+		_, err := submission.NewSession(t.Context(), smtptest.Play(t, script), testHost, plainText(withLMTP, withTLS(submission.TLSStartTLS)))
+		wantSays(t, err, words(has), []string{"465", "587"})
+	}
+}
+
+// A long message is streamed, and prepared, as with SMTP.
+func TestLMTPLong(t *testing.T) {
+	for name, extensions := range carriers {
+		srv := smtptest.NewServer(&smtptest.Config{LMTP: true, TLS: smtptest.NoTLS, Extensions: extensions, Hook: func(c smtptest.Command) *smtptest.Answer {
+			if c.Verb == "MESSAGE" && c.Addr == "r1@test.example" {
+				return &smtptest.Answer{Reply: "552 5.2.2 full"}
+			}
+			return nil
+		}})
+		c, err := submission.New(srv.Addr(), plainText(withLMTP, func(o *submission.Options) { o.ChunkSize = 50 << 10 }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := c.Begin(t.Context(), letters(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, tx, long)
+		if err := tx.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if len(srv.Messages()) != 0 {
+			t.Errorf("%s: the message is there before Commit", name)
+		}
+		res, err := tx.Commit()
+		wantOutcome(t, err, submission.PartlySent, statusSent, statusUnsent, statusSent)
+		if m := srv.Messages(); len(m) != 1 || string(m[0].Data) != long || len(m[0].To) != 2 || res == nil || res.Bytes != int64(len(long)) {
+			t.Errorf("%s: %d messages, %+v", name, len(m), res)
+		}
+		c.Close()
+		srv.Close()
+	}
+}
+
 // Without a port LMTP is dialed at 24.
 func TestLMTPPort(t *testing.T) {
 	for _, mode := range []submission.TLSMode{submission.TLSAuto, submission.TLSNone} {

@@ -51,8 +51,10 @@ type Options struct {
 	// mailboxes. The greeting is LHLO. The server says for each recipient by itself what
 	// became of the message, so some may have it and others not, also without
 	// Envelope.Partial: the outcome is PartlySent then, and the error is beside a Result.
-	// Partial still decides about recipients that are refused before the message. HELO
-	// excludes LMTP. EarlyData applies to a message with one recipient.
+	// Partial still decides about recipients that are refused before the message. TLS is
+	// required as with SMTP, but not over a Unix socket. EarlyData applies to a message
+	// with one recipient, and only behind such a one does the envelope of another message
+	// go out. HELO excludes LMTP.
 	LMTP bool
 	// Auth authenticates each session; nil means no authentication. When it is
 	// set and authentication fails or is not offered, there is no session. A Password

@@ -285,6 +285,7 @@ func TestLMTPErrorText(t *testing.T) {
 		"S: 250 ok\nS: 452 4.2.2 full\n":    "submission: final reply: partly sent: recipient r1@test.example refused: server says 452 4.2.2 full",
 		"S: 550 5.1.1 who\nS: 452 full\n":   "submission: final reply: not sent: recipient r0@test.example refused: server says 550 5.1.1 who; final reply: recipient r1@test.example refused: server says 452 full",
 		"S: 550 5.1.1 who\nclose\n":         "submission: final reply: outcome unknown: recipient r0@test.example refused: server says 550 5.1.1 who; the server closed the connection: EOF",
+		"S: 250 ok\nS: 354 go on\n":         "submission: final reply: outcome unknown: unexpected 354 go on",
 		"S> 250 ok\\r\\n550\\r\\n250\\r\\n": "submission: final reply: outcome unknown: a reply too many: 250",
 	} {
 		script := lhlo("PIPELINING") + "C: MAIL FROM:<a@test.example>\nC: RCPT TO:<r0@test.example>\nC: RCPT TO:<r1@test.example>\nS: 250 ok\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go\n" + memoData

@@ -244,7 +244,11 @@ func TestFinalsOwed(t *testing.T) {
 			t.Errorf("chunking %v: RSET would go first, although the message was taken", m.Chunking)
 		}
 	}
-	a := finalsPlayed(t, lmtp, 2, ok(2), "S: 550 no\nS: 554 no\n")
+	a := finalsPlayed(t, lmtp, 2, ok(2), "S: 250 ok\nS: 550 no\n")
+	if !a.Sent() || a.link.Open() {
+		t.Errorf("taken, then refused: sent %v, open %v", a.Sent(), a.link.Open())
+	}
+	a = finalsPlayed(t, lmtp, 2, ok(2), "S: 550 no\nS: 554 no\n")
 	if a.Sent() || a.Unknown() || !a.link.Open() || !a.link.Usable() {
 		t.Errorf("all refused: sent %v, open %v, usable %v", a.Sent(), a.link.Open(), a.link.Usable())
 	}
@@ -306,6 +310,10 @@ func TestFinalsForgotten(t *testing.T) {
 	a = finalsPlayed(t, lmtpChunked, 3, "S: 250 ok\nS: 550 who\nS: 250 ok\n", extra)
 	if !a.Shifted || !a.Unknown() || a.FirstFinal().Code != 0 || a.Rcpt[0].Code+a.Rcpt[1].Code != 0 {
 		t.Errorf("BDAT: shifted %v, unknown %v, finals %v, RCPT %v", a.Shifted, a.Unknown(), a.Finals, a.Rcpt)
+	}
+	a = finalsPlayed(t, lmtp, 2, ok(2), "S: 250 ok\nS: 550 no\nS! 250 ok\n") // in a segment of its own
+	if !a.Shifted || a.link.Usable() {
+		t.Errorf("in a segment of its own: shifted %v, finals %v", a.Shifted, a.Finals)
 	}
 	a = finalsPlayed(t, lmtp, 2, ok(2), `S> 250 ok\r\n250 ok\r\n250 ok\r\n`+"\n")
 	if a.Shifted || !a.Sent() || a.link.Usable() {

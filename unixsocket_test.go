@@ -258,3 +258,26 @@ func askedAuth(f func(submission.ServerInfo)) submission.Auth {
 		return nil, errAsked
 	})
 }
+
+// A Unix socket has no other addresses to go on to when the server ends before it greets.
+func TestUnixSocketHasNoOtherAddress(t *testing.T) {
+	_, c := atSocket(t, smtptest.Config{Hook: func(smtptest.Command) *smtptest.Answer { return &smtptest.Answer{Close: true} }}, submission.Options{})
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"127.0.0.1:0", "[::1]:0"} { // what "localhost" stands for
+		ln, err := net.Listen("unix", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		go func() {
+			if nc, err := ln.Accept(); err == nil {
+				nc.Close()
+				t.Errorf("%s was dialed", name)
+			}
+		}()
+	}
+	e := wantError[*submission.ConnectError](t, c.Ping(t.Context()))
+	if e.Stage != submission.StageGreeting || !e.Temporary() {
+		t.Errorf("%v", e)
+	}
+}

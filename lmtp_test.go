@@ -547,6 +547,46 @@ func TestLMTPRide(t *testing.T) {
 	}
 }
 
+// A server that gives one final reply where several are due: what it says to the send that
+// waits is not taken for one of the others.
+func TestLMTPOneReplyForAll(t *testing.T) {
+	for name, extensions := range carriers {
+		synctestRun(t, name, func(t *testing.T) {
+			srv := smtptest.NewServer(&smtptest.Config{LMTP: true, TLS: smtptest.NoTLS, Extensions: extensions, Hook: func(c smtptest.Command) *smtptest.Answer {
+				switch {
+				case c.Verb == "CONNECT":
+					return &smtptest.Answer{Reply: "220 hi", Delay: time.Second} // the second send waits from the start
+				case c.Verb != "MESSAGE":
+					return nil
+				case c.Addr == "r0@test.example":
+					return &smtptest.Answer{Reply: "554 5.6.0 not for anybody"}
+				}
+				return &smtptest.Answer{}
+			}})
+			defer srv.Close()
+			o := plainText(withLMTP, withPool(submission.PoolOptions{MaxSessions: 1}))
+			o.Dialer = dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil })
+			c, err := submission.New(testHost, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			for range 3 {
+				wg.Go(func() {
+					start := time.Now()
+					_, err := c.Send(context.Background(), letters(2), strings.NewReader(memo))
+					wantOutcome(t, err, submission.Unknown, statusInvalid, statusUncertain)
+					if took := time.Since(start); took < 10*time.Minute {
+						t.Errorf("it took %v", took)
+					}
+				})
+			}
+			wg.Wait()
+			c.Close()
+		})
+	}
+}
+
 // A session of LMTP is cut after every octet, in either direction: what is said of each
 // recipient is what the server did.
 func TestLMTPCutSweep(t *testing.T) {

@@ -475,10 +475,11 @@ func TestLMTPSharedFlights(t *testing.T) {
 								env.To = append(env.To, submission.To(fmt.Sprintf("%s%d-%s", kind, k, id))...)
 							}
 							res, err := c.Send(context.Background(), env, strings.NewReader(memo))
+							list := recipientsOf(res, err)
 							mu.Lock()
-							told[env.From] = recipientsOf(res, err)
+							told[env.From] = list
 							mu.Unlock()
-							for _, r := range told[env.From] {
+							for _, r := range list {
 								if r.Status == statusUncertain {
 									t.Errorf("%s is uncertain: %v", r.Addr, err)
 								}

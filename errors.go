@@ -157,11 +157,13 @@ func (e *AddressError) detail() string {
 // Unwrap returns Err.
 func (e *AddressError) Unwrap() error { return e.Err }
 
-// Temporary reports whether the server refused with a 4yz, or with a 552, which
-// means too many recipients here (RFC 5321, 4.5.3.1.10).
-func (e *AddressError) Temporary() bool { return e.Reply != nil && temporaryRcpt(*e.Reply) }
+// Temporary reports whether the server refused with a 4yz, or answered RCPT with a
+// 552, which means too many recipients there (RFC 5321, 4.5.3.1.10).
+func (e *AddressError) Temporary() bool { return e.Reply != nil && mayTakeLater(e.Reply, e.final) }
 
-func temporaryRcpt(r Reply) bool { return mayPass(&r) || r.Code == 552 }
+// mayTakeLater reports whether a recipient that was refused may be taken later: at RCPT,
+// or under LMTP by a final reply.
+func mayTakeLater(r *Reply, final bool) bool { return mayPass(r) || r.Code == 552 && !final }
 
 // ConnectError says that a session could not be opened: the connection, the
 // greeting, EHLO or the STARTTLS command failed. A failure of the TLS handshake is

@@ -364,7 +364,7 @@ func TestLMTPLong(t *testing.T) {
 			t.Errorf("%s: the message is there before Commit", name)
 		}
 		res, err := tx.Commit()
-		wantOutcome(t, err, submission.PartlySent, statusSent, statusUnsent, statusSent)
+		wantOutcome(t, err, submission.PartlySent, statusSent, statusInvalid, statusSent)
 		if m := srv.Messages(); len(m) != 1 || string(m[0].Data) != long || len(m[0].To) != 2 || res == nil || res.Bytes != int64(len(long)) {
 			t.Errorf("%s: %d messages, %+v", name, len(m), res)
 		}

@@ -217,7 +217,7 @@ func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 			list[i].Status = RecipientSent
 		case r.Positive(), r.Code == 0 && accepted == RecipientUncertain:
 			list[i].Status = accepted
-		case r.Negative() && !r.Closing() && !temporaryRcpt(list[i].Reply):
+		case r.Negative() && !r.Closing() && !mayTakeLater(&list[i].Reply, a.TurnedAway(i)):
 			list[i].Status = RecipientInvalid
 		}
 	}

@@ -350,10 +350,11 @@ func checkVerdict(t *testing.T, p *plan, a *attempt, res *Result, failed *SendEr
 		case RecipientUncertain:
 			sound(!reply.Negative() && a.named(i), "uncertain about a recipient that was refused or not asked for")
 		case RecipientInvalid:
-			if a.Mode.LMTP && reply.Positive() {
+			final := a.Mode.LMTP && reply.Positive()
+			if final {
 				reply = a.Finals[i]
 			}
-			sound(p.rcpts[i].err != nil || reply.Code/100 == 5 && reply.Code != 552, "invalid without a reason")
+			sound(p.rcpts[i].err != nil || reply.Code/100 == 5 && (final || reply.Code != 552), "invalid without a reason")
 		}
 		sound(p.rcpts[i].err == nil || r.Status == RecipientInvalid, "an address that is none is not invalid")
 		sound(r.Reply.Code == 0 || r.Reply.Code == reply.Code || a.Mode.LMTP && r.Reply.Code == finalOf(a, i).Code, "a reply that is not that of the recipient")

@@ -85,7 +85,7 @@ func TestLMTP(t *testing.T) {
 				want := []struct {
 					status submission.RecipientStatus
 					code   int
-				}{{submission.RecipientInvalid, 550}, {submission.RecipientUnsent, 552}, {submission.RecipientSent, 250}}
+				}{{submission.RecipientInvalid, 550}, {submission.RecipientInvalid, 552}, {submission.RecipientSent, 250}}
 				for i, r := range failure.Recipients {
 					if r.Status != want[i].status || r.Reply.Code != want[i].code {
 						t.Errorf("%s: %v with %v, want %v with %d", r.Addr, r.Status, r.Reply, want[i].status, want[i].code)

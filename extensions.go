@@ -18,6 +18,7 @@ const (
 	extAuth       = "AUTH"       // RFC 4954
 	extStartTLS   = "STARTTLS"   // RFC 3207
 	extRequireTLS = "REQUIRETLS" // RFC 8689
+	extLimits     = "LIMITS"     // RFC 9422
 
 	extMTPriority    = "MT-PRIORITY"   // RFC 6710
 	extFutureRelease = "FUTURERELEASE" // RFC 4865
@@ -124,3 +125,31 @@ func (e Extensions) Size() (limit int64, ok bool) {
 	}
 	return limit, ok
 }
+
+// Names of limits (RFC 9422, 4).
+const limitMail = "MAILMAX"
+
+// maxLimitDigits is how many digits a limit may have.
+const maxLimitDigits = 6
+
+// Limit returns a limit that the server names with LIMITS (RFC 9422): MAILMAX is how many
+// messages a session may carry, RCPTMAX how many recipients a message may have,
+// RCPTDOMAINMAX how many different domains the recipients of a session may have. Case
+// does not matter. ok is false when the server does not name it, or gives it a value that
+// is none: one to six digits, of which the first is not 0.
+func (e Extensions) Limit(name string) (n int, ok bool) {
+	param, _ := e.Param(extLimits)
+	for limit := range strings.FieldsSeq(param) {
+		key, value, _ := strings.Cut(limit, "=")
+		if !strings.EqualFold(key, name) || len(value) > maxLimitDigits || !startsWithDigit(value) {
+			continue
+		}
+		if n, err := strconv.Atoi(value); err == nil {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// startsWithDigit reports whether s starts with a digit other than 0.
+func startsWithDigit(s string) bool { return s != "" && s[0] >= '1' && s[0] <= '9' }

@@ -225,3 +225,42 @@ func TestManyMechanisms(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// The limits of RFC 9422: a name that is not known, and a value that is none, are passed
+// over.
+func TestExtensionLimit(t *testing.T) {
+	for param, want := range map[string]map[string]int{
+		"":                             {},
+		"MAILMAX=10":                   {"MAILMAX": 10, "mailmax": 10},
+		"RCPTMAX=100 MAILMAX=5":        {"RCPTMAX": 100, "MAILMAX": 5},
+		"RcptDomainMax=1":              {"RCPTDOMAINMAX": 1},
+		"  MAILMAX=1   RCPTMAX=2  ":    {"MAILMAX": 1, "RCPTMAX": 2},
+		"MAILMAX=999999":               {"MAILMAX": 999999},
+		"MAILMAX=1000000":              {},
+		"MAILMAX=0":                    {},
+		"MAILMAX=01":                   {},
+		"MAILMAX=":                     {},
+		"MAILMAX":                      {},
+		"MAILMAX=-1":                   {},
+		"MAILMAX=+1":                   {},
+		"MAILMAX=1x":                   {},
+		"MAILMAX=1_0":                  {},
+		"MAILMAX=1,RCPTMAX=2":          {},
+		"MAILMAX=x MAILMAX=7":          {"MAILMAX": 7},
+		"MAILMAX=8 MAILMAX=7":          {"MAILMAX": 8},
+		"XMAILMAX=8 MAILMAXX=9 FOO=10": {"FOO": 10},
+	} {
+		s := openSession(t, play(t, "whole", "S: 220 hi\nC: EHLO client.test.example\nS: 250-hi\nS: 250 LIMITS "+param+"\nC: QUIT\nS: 221 bye\neof"), plainText())
+		for _, name := range []string{"MAILMAX", "mailmax", "RCPTMAX", "RCPTDOMAINMAX", "FOO", ""} {
+			n, ok := s.Extensions().Limit(name)
+			if value, known := want[name]; known && (n != value || !ok) || !known && ok && want[strings.ToUpper(name)] != n {
+				t.Errorf("%q, %s: %d, %v", param, name, n, ok)
+			}
+		}
+		s.Close()
+	}
+	var none submission.Extensions
+	if n, ok := none.Limit("MAILMAX"); n != 0 || ok {
+		t.Errorf("not offered: %d, %v", n, ok)
+	}
+}

@@ -211,6 +211,9 @@ func (t *Transaction) release() {
 	}
 	t.s, s.open = nil, nil
 	s.used = true
+	if t.attempt.Begun {
+		s.mails++
+	}
 	if t.attempt.Sent() {
 		s.messages++
 	}

@@ -181,8 +181,12 @@ func (p *pool) probe(ctx context.Context, s *Session) error {
 }
 
 // worn reports whether a session has served its time.
-func (p *pool) worn(s *Session) bool {
-	return s.messages >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge
+func (p *pool) worn(s *Session) bool { return p.wornAfter(s, 0) }
+
+// wornAfter is worn for when so many messages more have gone over the session.
+func (p *pool) wornAfter(s *Session, more int) bool {
+	most, limited := s.ext.Limit(limitMail)
+	return s.messages+more >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge || limited && s.mails+more >= most
 }
 
 // since is how much time passed since t, also while the machine slept: the clock

@@ -51,7 +51,7 @@ func (w *waiter) rides() bool {
 // follow appends to the end of a message on s the first flight of the send that waits
 // first.
 func (p *pool) follow(s *Session, end []byte) []byte {
-	if p.noRides.Load() || s.messages+1 >= p.cfg.Pool.MaxMessages || since(s.born) >= p.cfg.Pool.MaxAge {
+	if p.noRides.Load() || p.wornAfter(s, 1) {
 		return end // the next message is not for this session
 	}
 	p.mu.Lock()
@@ -147,6 +147,7 @@ func (p *pool) hearOut(s *Session, r *transfer.Ride) {
 				p.drop(s)
 			}
 		}()
+		s.mails++
 		s.link.Begin(p.life)
 		r.GiveUp(s.link)
 		s.link.End()

@@ -542,3 +542,53 @@ func TestPoolManyHabits(t *testing.T) {
 		wantClosed(t, c, srv)
 	})
 }
+
+// MAILMAX is how many MAIL commands a session may have, refused ones included (RFC 9422):
+// no message meets the end of a session.
+func TestPoolMailMax(t *testing.T) {
+	for _, keywords := range [][]string{{"LIMITS MAILMAX=3"}, {"PIPELINING", "LIMITS MAILMAX=3"}, {"PIPELINING", "CHUNKING", "LIMITS RCPTMAX=9 MAILMAX=3"}} {
+		for _, atOnce := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v, at once %v", keywords, atOnce), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					srv := newHabitServer(keywords...)
+					srv.habit = func(s *habitSession, verb, line string) *habitAnswer {
+						switch {
+						case verb == "MAIL" && s.begun > 3:
+							t.Error("a fourth MAIL")
+							return &habitAnswer{reply: "421 4.5.0 enough", closes: true}
+						case verb == "RCPT" && strings.Contains(line, "nobody"):
+							return &habitAnswer{reply: "550 5.1.1 who"}
+						}
+						return nil
+					}
+					c := srv.client(t, withPool(submission.PoolOptions{MaxSessions: 1}))
+					nobody := poolEnvelope
+					nobody.To = submission.To("nobody@test.example")
+					send := func(n int) {
+						var err error
+						if n%3 == 2 { // it counts, although nothing is sent
+							if _, err = c.Send(t.Context(), nobody, strings.NewReader("x")); err == nil {
+								t.Error("sent to nobody")
+							}
+						} else if err = sendNumber(t.Context(), c, n); err != nil {
+							t.Error(err)
+						}
+					}
+					var sends sync.WaitGroup
+					for n := range 12 {
+						if atOnce {
+							sends.Go(func() { send(n) })
+						} else {
+							send(n)
+						}
+					}
+					sends.Wait()
+					if st := c.Stats(); st.Restarts != 0 || st.Sent != 8 || srv.dials() != 4 {
+						t.Errorf("%d sessions, want 4: %+v", srv.dials(), st)
+					}
+					wantClosed(t, c, srv)
+				})
+			})
+		}
+	}
+}

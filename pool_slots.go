@@ -2,7 +2,7 @@ package submission
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/fe022423/submission/internal/link"
@@ -90,9 +90,10 @@ func (p *pool) wait(ctx context.Context, front bool, t *Transaction) (turn, erro
 func (p *pool) gaveUp(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := fmt.Sprintf("waiting for one of %d sessions (PoolOptions.MaxSessions)", p.cfg.Pool.MaxSessions)
+	// Not by fmt, for which the stacks of thousands would have to grow.
+	text := "waiting for one of " + strconv.Itoa(p.cfg.Pool.MaxSessions) + " sessions (PoolOptions.MaxSessions)"
 	if n := p.bound.n; n > 0 && n < p.cfg.Pool.MaxSessions {
-		text = fmt.Sprintf("waiting for one of %d sessions, as many as the server allowed", n)
+		text = "waiting for one of " + strconv.Itoa(n) + " sessions, as many as the server allowed"
 	}
 	return &linkError{stage: StageWait, text: text, err: link.CauseOf(ctx)}
 }

@@ -15,9 +15,9 @@ type Client struct {
 }
 
 // New returns a Client for the server at addr: "host", "host:port", an IPv6
-// address with or without brackets, or "unix:/path" for a Unix socket. Without a port it is 587, 465 with
-// TLSImplicit, 25 with TLSNone, and 24 with Options.LMTP. Nil options are the defaults. New does no I/O; an
-// error is an *OptionError.
+// address with or without brackets, or "unix:/path" for a Unix socket. Without a
+// port it is 587, 465 with TLSImplicit, 25 with TLSNone, and 24 with Options.LMTP.
+// Nil options are the defaults. New does no I/O; an error is an *OptionError.
 //
 // The connection to a Unix socket stays on this machine: TLSAuto is TLSNone there, the
 // host is "localhost", and so is the name in EHLO, since there is no address to show.
@@ -41,12 +41,14 @@ func New(addr string, o *Options) (*Client, error) {
 //
 // A message of up to 64 KiB is read before a session is taken; a longer one
 // streams. While it waits for a session, the envelope of the former may go out behind
-// the message of another send. A session that was used before may turn out to be the wrong one: the server
-// closed it meanwhile, forgot the login, or takes no more messages over it. The message
-// then starts once more on a fresh session, as long as nothing of it can have been
-// accepted and this side still has all of it. There is no other retry. When msg fails,
-// nothing is delivered. When ctx is done, the connection is closed at once, but Send
-// returns only after a running Read of msg has returned.
+// the message of another send.
+//
+// A session that was used before may turn out to be the wrong one: the server closed it
+// meanwhile, forgot the login, or takes no more messages over it. The message then
+// starts once more on a fresh session, as long as nothing of it can have been accepted
+// and this side still has all of it. There is no other retry. When msg fails, nothing
+// is delivered. When ctx is done, the connection is closed at once, but Send returns
+// only after a running Read of msg has returned.
 func (c *Client) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
 	return c.begin(ctx, &env).readAll(msg)
 }

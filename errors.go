@@ -89,7 +89,8 @@ func (e *SendError) Unwrap() error { return e.Err }
 
 // Temporary reports whether sending the same message again later may succeed,
 // without the risk of a duplicate. With Envelope.Partial, and for PartlySent, it is true
-// when that may help at least one recipient that does not have it. It is false for Unknown: only you can decide then.
+// when that may help at least one recipient that does not have it. It is false for
+// Unknown: only you can decide then.
 func (e *SendError) Temporary() bool {
 	switch {
 	case e.Outcome == Unknown:

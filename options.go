@@ -128,6 +128,7 @@ type PoolOptions struct {
 	// servers do less well after fewer: Exim accepts what comes after ten messages of a
 	// session but leaves it in its queue until the next queue run
 	// (smtp_accept_queue_per_connection), and Stalwart allows ten a session. Set 10 there.
+	// A server that names a smaller number itself is obeyed (MAILMAX of RFC 9422).
 	MaxMessages int
 	IdleTimeout time.Duration // unused until it is closed; default 1 min
 	MaxAge      time.Duration // since the dial; an older one is not used again; default 1 h

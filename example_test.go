@@ -579,3 +579,41 @@ func ExampleOptions_lmtp() {
 	// customer@example.org sent
 	// full@example.org unsent
 }
+
+// A service is configured by one string, from its environment for instance.
+func ExampleParseURL() {
+	addr, options, err := submission.ParseURL("smtp://shop%40example.org:s3cret@mail.example.org:587?from=shop@example.org&sessions=4")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := submission.New(addr, options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	fmt.Println(addr, options.TLS, options.From, options.Auth)
+
+	_, _, err = submission.ParseURL("smtp://shop:s3cret/7@mail.example.org")
+	fmt.Println(err)
+	// Output:
+	// mail.example.org:587 TLSStartTLS shop@example.org Password{"shop@example.org" ***}
+	// submission: option URL: malformed; in a user name or password %, /, ?, # and @ are written %25, %2F, %3F, %23 and %40
+}
+
+// The recipients of a message that has a header already.
+func ExampleParseTo() {
+	to, err := submission.ParseTo(`Anna <anna@example.net>, "Last, First" <first@example.org>, team: bea@example.com;`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range to {
+		fmt.Println(r.Addr)
+	}
+	// Output:
+	// anna@example.net
+	// first@example.org
+	// bea@example.com
+}

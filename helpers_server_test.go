@@ -417,13 +417,19 @@ func tlsOver(nc net.Conn, cfg *tls.Config) *tls.Conn {
 // serverPin is the pin of the key in the server's certificate.
 func serverPin(t testing.TB, srv *smtptest.Server) [32]byte {
 	t.Helper()
+	return sha256.Sum256(serverCertificate(t, srv).RawSubjectPublicKeyInfo)
+}
+
+// serverCertificate is the certificate that a server of implicit TLS shows.
+func serverCertificate(t testing.TB, srv *smtptest.Server) *x509.Certificate {
+	t.Helper()
 	other := smtptest.Fault{}.Wrap(srv.Pipe())
 	defer other.Close()
 	nc := tlsOver(other, srv.ClientTLSConfig())
 	if err := nc.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	return sha256.Sum256(nc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+	return nc.ConnectionState().PeerCertificates[0]
 }
 
 // bothWays runs f for implicit TLS and for STARTTLS.

@@ -153,7 +153,7 @@ func (e *OptionError) Temporary() bool { return false }
 // addrError is the error of an address, with advice for one that holds credentials.
 func addrError(err error) error {
 	if errors.Is(err, address.ErrCredentials) {
-		err = fmt.Errorf("%w; credentials belong in Options.Auth", err)
+		err = fmt.Errorf("%w; credentials belong in Options.Auth, and ParseURL reads a URL", err)
 	}
 	return &OptionError{"addr", err}
 }

@@ -106,7 +106,7 @@ func TestHostsWithCredentialsAreNotRepeated(t *testing.T) {
 // TestHostsWithCredentialsGetAdvice checks what the refusal says.
 func TestHostsWithCredentialsGetAdvice(t *testing.T) {
 	_, err := submission.New("smtps://me:hunter2@host:465", nil)
-	for _, want := range []string{"host:port", "Options.Auth"} {
+	for _, want := range []string{"host:port", "Options.Auth", "ParseURL"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said: %v", want, err)
 		}

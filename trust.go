@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -179,3 +180,8 @@ func below(nc net.Conn) net.Conn {
 	}
 	return nil
 }
+
+// KeyPin returns the sum of a certificate's public key for Options.PinnedKeys: SHA-256 of
+// its SubjectPublicKeyInfo (RFC 7469, 2.4), which stays when the certificate is renewed
+// with the same key.
+func KeyPin(cert *x509.Certificate) [32]byte { return sha256.Sum256(cert.RawSubjectPublicKeyInfo) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fe022423/submission/internal/mechanism"
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // Causes that errors.Is finds inside the typed errors.
@@ -254,7 +255,7 @@ func (e *AuthError) Error() string { return prefix + e.detail() }
 func (e *AuthError) detail() string {
 	s := StageAuth.String()
 	if e.Mechanism != "" {
-		s += " " + escaped(e.Mechanism)
+		s += " " + printable.Text(e.Mechanism)
 	}
 	return hinted(s, e.Reply, within(StageAuth, e.Err), e.hint())
 }
@@ -282,7 +283,7 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string { return prefix + e.detail() }
 
-func (e *ProtocolError) detail() string { return e.Stage.String() + ": " + escaped(e.Text) }
+func (e *ProtocolError) detail() string { return e.Stage.String() + ": " + printable.Text(e.Text) }
 
 // Temporary returns false: the server will break the protocol again.
 func (e *ProtocolError) Temporary() bool { return false }

@@ -3,10 +3,9 @@ package submission
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // prefix starts the text of every error of this package. It comes once.
@@ -20,7 +19,7 @@ func detail(err error) string {
 	if d, ok := err.(detailed); ok {
 		return d.detail()
 	}
-	return escaped(strings.TrimPrefix(err.Error(), prefix))
+	return printable.Text(strings.TrimPrefix(err.Error(), prefix))
 }
 
 // within is the text of a cause inside an error of a stage, which names that stage
@@ -57,9 +56,9 @@ func refusalText(what, addr string, reply *Reply, err error) string {
 	switch {
 	case addr == "":
 	case reply == nil && err != nil:
-		what += " " + quoted(addr)
+		what += " " + printable.Quoted(addr)
 	default:
-		what += " " + escaped(addr)
+		what += " " + printable.Text(addr)
 	}
 	switch {
 	case reply != nil:
@@ -156,50 +155,11 @@ func isType[T error](err error) bool {
 	return err != nil && errors.As(err, &t)
 }
 
-// maxShown is the most text of the server in an error or a log line, in octets.
-const maxShown = 1 << 10
-
-// escape appends s. It escapes everything that a terminal could act on, or that
-// could split a log line or hide text.
-func escape(b *strings.Builder, s string) {
-	for i, r := range s {
-		switch {
-		case i >= maxShown:
-			b.WriteString("...")
-			return
-		case r == utf8.RuneError:
-			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
-				const hex = "0123456789abcdef"
-				b.WriteString(`\x`)
-				b.WriteByte(hex[s[i]>>4])
-				b.WriteByte(hex[s[i]&15])
-				continue
-			}
-			b.WriteRune(r)
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-	}
-}
-
-// quoted returns s in quotes, so that one can see where it begins and ends.
-func quoted(s string) string { return strconv.Quote(s[:min(len(s), maxShown)]) }
-
-// escaped returns s as escape writes it.
-func escaped(s string) string {
-	var b strings.Builder
-	escape(&b, s)
-	return b.String()
-}
-
 // escapedAll returns a list with each of its texts escaped.
 func escapedAll(list []string) []string {
 	var all []string
 	for _, s := range list {
-		all = append(all, escaped(s))
+		all = append(all, printable.Text(s))
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // longestHinted is the longest text that is taken apart for a hint, in octets. No
@@ -20,17 +21,17 @@ func addressHint(addr string) string {
 	list := mailboxesIn(addr)
 	switch bare := strings.TrimSpace(addr); {
 	case len(list) > 1:
-		return "an envelope address has no display name and is only one: " + escaped(strings.Join(list, ", ")) +
+		return "an envelope address has no display name and is only one: " + printable.Text(strings.Join(list, ", ")) +
 			"; each has a Recipient of its own"
 	case len(list) == 0:
 		return ""
 	case list[0] == bare:
 		if strings.ContainsAny(addr, "\r\n") {
-			return "an envelope address has no line break around it: " + escaped(bare)
+			return "an envelope address has no line break around it: " + printable.Text(bare)
 		}
-		return "an envelope address has no display name and no spaces around it: " + escaped(bare)
+		return "an envelope address has no display name and no spaces around it: " + printable.Text(bare)
 	}
-	return "an envelope address has no display name: " + escaped(list[0])
+	return "an envelope address has no display name: " + printable.Text(list[0])
 }
 
 func isMailbox(addr string) bool {
@@ -66,7 +67,7 @@ type badAddress struct {
 func (e *badAddress) Error() string { return prefix + e.detail() }
 
 func (e *badAddress) detail() string {
-	return hinted(quoted(e.addr), nil, detail(e.err), addressHint(e.addr))
+	return hinted(printable.Quoted(e.addr), nil, detail(e.err), addressHint(e.addr))
 }
 
 func (e *badAddress) Unwrap() error { return e.err }

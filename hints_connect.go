@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/printable"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -130,7 +131,7 @@ func (s *Session) noStartTLSHint() string {
 		implicit = "perhaps the server has TLS on port 465: TLSImplicit"
 	}
 	if keyword := s.ext.struckOut(); keyword != "" && removed != "" {
-		removed += ", perhaps a firewall: the server offers " + escaped(keyword)
+		removed += ", perhaps a firewall: the server offers " + printable.Text(keyword)
 	}
 	if s.cfg.auth.IsZero() {
 		without = "for a server that is meant to have no TLS there is TLSNone"

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fe022423/submission/internal/printable"
 	"github.com/fe022423/submission/internal/proxy"
 )
 
@@ -29,7 +30,7 @@ func (c *config) dialHint(ctx context.Context, err error) string {
 		return ""
 	case errors.As(err, &dns):
 		if noSuchHost(dns) {
-			return "the host " + escaped(dns.Name) + " does not exist: check how it is written"
+			return "the host " + printable.Text(dns.Name) + " does not exist: check how it is written"
 		}
 		return ""
 	case noAnswer(ctx, err) && slices.Contains(mailPorts, c.port) && !throughProxy(c.Dialer):

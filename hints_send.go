@@ -3,6 +3,8 @@ package submission
 import (
 	"slices"
 	"strings"
+
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // hint says what to make of the refusal that e is about: of parameters or of a
@@ -36,7 +38,7 @@ func refusesParams(r *Reply) bool {
 // mailParams returns the parameters that MAIL was sent with.
 func (v *verdict) mailParams() string {
 	line := v.attempt.AppendMail(nil)
-	return escaped(strings.TrimSpace(string(line[len(v.plan.at(v.plan.mail)):])))
+	return printable.Text(strings.TrimSpace(string(line[len(v.plan.at(v.plan.mail)):])))
 }
 
 // rcptParams returns the parameters that the recipient was asked for with whose
@@ -46,7 +48,7 @@ func (v *verdict) rcptParams() string {
 	if i < 0 {
 		return ""
 	}
-	return escaped(strings.TrimSpace(string(v.plan.at(v.plan.rcpts[i].options))))
+	return printable.Text(strings.TrimSpace(string(v.plan.at(v.plan.rcpts[i].options))))
 }
 
 // mailParamsHint shows the parameters of MAIL, and how to do without those that

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // tlsError wraps a failed handshake and says what to do about it.
@@ -49,7 +51,7 @@ func clearText(err error) (text string, ok bool) {
 		return "", false
 	}
 	first := header.RecordHeader[0]
-	return quoted(string(header.RecordHeader[:])), first >= ' ' && first < 0x7f
+	return printable.Quoted(string(header.RecordHeader[:])), first >= ' ' && first < 0x7f
 }
 
 // clearReply returns the code that the server answered in clear text where TLS was to
@@ -155,7 +157,7 @@ func (s *Session) alertHint(text string) string {
 		}
 		return hint
 	case is(alertUnrecognizedName):
-		return "the server does not know the name " + escaped(cfg.ServerName) + ": dial another, or set TLSConfig.ServerName"
+		return "the server does not know the name " + printable.Text(cfg.ServerName) + ": dial another, or set TLSConfig.ServerName"
 	case is(alertNoProtocol):
 		return "the server wants another protocol: TLSConfig.NextProtos"
 	}
@@ -198,7 +200,7 @@ func (s *Session) certificateHint(err error) string {
 		return ""
 	}
 	if len(sent) > 0 {
-		hint = fmt.Sprintf("certificate of %s, issued by %s: %s", escaped(sent[0].Subject.String()), escaped(sent[0].Issuer.String()), hint)
+		hint = fmt.Sprintf("certificate of %s, issued by %s: %s", printable.Text(sent[0].Subject.String()), printable.Text(sent[0].Issuer.String()), hint)
 	}
 	return hint
 }
@@ -222,7 +224,7 @@ func nameHint(cert *x509.Certificate) string {
 		return "it has no subject alternative name: reissue it with one, or pin its key with PinnedKeys"
 	}
 	const most = 5
-	list := escaped(strings.Join(names[:min(len(names), most)], ", "))
+	list := printable.Text(strings.Join(names[:min(len(names), most)], ", "))
 	if more := len(names) - most; more > 0 {
 		list += fmt.Sprintf(", and %d more", more)
 	}

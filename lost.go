@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/printable"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
@@ -92,21 +93,21 @@ func noEnd(f *link.Failure) string {
 const maxExcerpt = 200
 
 // excerpt quotes the start of what the server said.
-func excerpt(s string) string { return quoted(s[:min(len(s), maxExcerpt)]) }
+func excerpt(s string) string { return printable.Quoted(s[:min(len(s), maxExcerpt)]) }
 
 // malformedText says what the server sent that is not a reply.
 func malformedText(f *link.Failure) string {
 	var syntax *smtpwire.SyntaxError
 	if !errors.As(f.Err, &syntax) || syntax.Text == "" {
-		return escaped(f.Err.Error())
+		return printable.Text(f.Err.Error())
 	}
 	switch {
 	case syntax.Reason == smtpwire.ReplyTooLarge || syntax.Reason == smtpwire.ReplyTooLong:
 		return syntax.Reason + ": no end of the reply that began " + excerpt(f.Begun)
 	case f.Begun != "":
-		return escaped(syntax.Reason+": "+syntax.Excerpt()) + ", in the reply that began " + excerpt(f.Begun)
+		return printable.Text(syntax.Reason+": "+syntax.Excerpt()) + ", in the reply that began " + excerpt(f.Begun)
 	}
-	return escaped(syntax.Reason + ": " + syntax.Excerpt())
+	return printable.Text(syntax.Reason + ": " + syntax.Excerpt())
 }
 
 // refusedLink is the error of a session that the server ended with a reply.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fe022423/submission/internal/link"
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // Reply is one reply of the server (RFC 5321, 4.2). The zero Reply means that
@@ -36,7 +37,7 @@ func (r Reply) String() string {
 		}
 		if line != "" {
 			b.WriteByte(' ')
-			escape(&b, line)
+			printable.Write(&b, line)
 		}
 	}
 	return b.String()

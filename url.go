@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/printable"
 )
 
 // ParseURL reads the address and the options of a Client from one string, for New:
@@ -236,7 +237,7 @@ func (m TLSMode) MarshalText() ([]byte, error) {
 func (m *TLSMode) UnmarshalText(text []byte) error {
 	i := slices.Index(tlsModeTexts, strings.ToLower(string(text)))
 	if i < 0 {
-		return fmt.Errorf("unknown TLS mode %s: one of %s", quoted(string(text)), strings.Join(tlsModeTexts, ", "))
+		return fmt.Errorf("unknown TLS mode %s: one of %s", printable.Quoted(string(text)), strings.Join(tlsModeTexts, ", "))
 	}
 	*m = TLSMode(i)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fe022423/submission/internal/hint"
 	"github.com/fe022423/submission/internal/printable"
 )
 
@@ -64,10 +65,24 @@ func refusalText(what, addr string, reply *Reply, err error) string {
 	case reply != nil:
 		return what + " refused: server says " + reply.String()
 	case err != nil:
-		return hinted(what, nil, detail(err), addressHint(addr))
+		return hinted(what, nil, detail(err), hint.Address(addr))
 	}
 	return what + " refused"
 }
+
+// badAddress is the error of an option that is not an address.
+type badAddress struct {
+	addr string
+	err  error
+}
+
+func (e *badAddress) Error() string { return prefix + e.detail() }
+
+func (e *badAddress) detail() string {
+	return hinted(printable.Quoted(e.addr), nil, detail(e.err), hint.Address(e.addr))
+}
+
+func (e *badAddress) Unwrap() error { return e.err }
 
 // namesReply reports whether err's own text has the reply already.
 func namesReply(err error) bool {

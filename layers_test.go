@@ -16,9 +16,10 @@ const module = "github.com/fe022423/submission"
 // mayImport lists the packages that the files of each folder may import, besides those of
 // the standard library. Tests may import anything.
 var mayImport = map[string][]string{
-	".": {module + "/internal/address", module + "/internal/link", module + "/internal/mechanism", module + "/internal/printable",
-		module + "/internal/proxy", module + "/internal/redact", module + "/internal/smtpwire", module + "/internal/transfer", "github.com/emersion/go-sasl"},
+	".": {module + "/internal/address", module + "/internal/hint", module + "/internal/link", module + "/internal/mechanism",
+		module + "/internal/printable", module + "/internal/proxy", module + "/internal/redact", module + "/internal/smtpwire", module + "/internal/transfer", "github.com/emersion/go-sasl"},
 	"internal/address": {"golang.org/x/net/idna"},
+	"internal/hint":    {module + "/internal/address", module + "/internal/printable"},
 	"internal/mechanism": {module + "/internal/redact", "github.com/emersion/go-sasl", "github.com/xdg-go/scram",
 		"github.com/xdg-go/stringprep", "github.com/Azure/go-ntlmssp"},
 	"internal/proxy":               {module + "/internal/address", module + "/internal/redact", "golang.org/x/net/proxy"},

@@ -1,4 +1,4 @@
-package submission
+package hint
 
 import (
 	"net/mail"
@@ -12,10 +12,13 @@ import (
 // address is longer, with a name and a few others around it.
 const longestHinted = 4096
 
-// addressHint says what was perhaps meant by a text that is not an envelope address:
+// nullSender is the reverse-path of reports (RFC 5321, 4.5.5).
+const nullSender = "<>"
+
+// Address says what was perhaps meant by a text that is not an envelope address:
 // "" when it is one, or when nothing else is recognized in it.
-func addressHint(addr string) string {
-	if addr == NullSender || len(addr) > longestHinted || isMailbox(addr) {
+func Address(addr string) string {
+	if addr == nullSender || len(addr) > longestHinted || isMailbox(addr) {
 		return ""
 	}
 	list := mailboxesIn(addr)
@@ -57,17 +60,3 @@ func mailboxesIn(text string) []string {
 	}
 	return found
 }
-
-// badAddress is the error of an option that is not an address.
-type badAddress struct {
-	addr string
-	err  error
-}
-
-func (e *badAddress) Error() string { return prefix + e.detail() }
-
-func (e *badAddress) detail() string {
-	return hinted(printable.Quoted(e.addr), nil, detail(e.err), addressHint(e.addr))
-}
-
-func (e *badAddress) Unwrap() error { return e.err }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fe022423/submission/internal/hint"
 	"github.com/fe022423/submission/internal/mechanism"
 	"github.com/fe022423/submission/internal/printable"
 )
@@ -244,10 +245,10 @@ type AuthError struct {
 	Reply     *Reply
 	Err       error
 
-	shown      bool // the server was shown the secret
-	told       bool // Err is the reason that the server gave, after which it hung up
-	unanswered bool // the connection was gone before the server answered
-	facts      authFacts
+	shown      bool          // the server was shown the secret
+	told       bool          // Err is the reason that the server gave, after which it hung up
+	unanswered bool          // the connection was gone before the server answered
+	over       *hint.Channel // what the secret was to go over, nil when that is not known
 }
 
 func (e *AuthError) Error() string { return prefix + e.detail() }

@@ -50,6 +50,16 @@ var passwordMechanisms = []struct {
 	{mechanism.NTLM, mechanism.NewNTLM},
 }
 
+// takesPassword reports whether a mechanism, in upper case, needs a password.
+func takesPassword(mech string) bool {
+	for _, m := range passwordMechanisms {
+		if m.name == mech {
+			return true
+		}
+	}
+	return false
+}
+
 var orderSCRAM = []string{
 	mechanism.ScramSHA512Plus, mechanism.ScramSHA256Plus, mechanism.ScramSHA1Plus,
 	mechanism.ScramSHA512, mechanism.ScramSHA256, mechanism.ScramSHA1,

@@ -126,3 +126,15 @@ func dialShare(ctx context.Context, d Dialer, n int, network, addr string) (net.
 	}
 	return d.DialContext(ctx, network, addr)
 }
+
+// throughProxy reports whether a dialer goes to a proxy, so that no answer is the
+// proxy's.
+func throughProxy(d Dialer) bool {
+	switch d := d.(type) {
+	case *proxy.SOCKS5, *proxy.Connect:
+		return true
+	case fallback:
+		return slices.ContainsFunc(d, throughProxy)
+	}
+	return false
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-sasl"
+	"github.com/fe022423/submission/internal/hint"
 	"github.com/fe022423/submission/internal/proxy"
 )
 
@@ -173,7 +174,11 @@ func (d *dialing) connect(ctx context.Context) (net.Conn, error) {
 	default:
 		e.Err = &linkError{stage: e.Stage, err: err, ended: errors.Is(err, errReset)}
 	}
-	e.Hint = c.dialHint(ctx, err)
+	var dns *net.DNSError
+	e.Hint = hint.Dial{
+		Server: c.reached(), Err: err, NoSuchHost: errors.As(err, &dns) && noSuchHost(dns),
+		Cancelled: errors.Is(ctx.Err(), context.Canceled), Proxied: throughProxy(c.Dialer),
+	}.Hint()
 	secrets := knownSecrets(c.auth.Reveal())
 	return nil, cleaned(e, &secrets)
 }

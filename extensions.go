@@ -79,6 +79,15 @@ func (e Extensions) exceeds(other Extensions) bool {
 	return slices.ContainsFunc(e.list, func(x extension) bool { return !slices.Contains(other.list, x) })
 }
 
+// keywords returns the keywords in the order of the reply.
+func (e Extensions) keywords() []string {
+	var list []string
+	for _, x := range e.list {
+		list = append(list, x.keyword)
+	}
+	return list
+}
+
 // Has reports whether the server offers the extension. Case does not matter.
 func (e Extensions) Has(keyword string) bool { return e.index(keyword) >= 0 }
 

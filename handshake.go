@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fe022423/submission/internal/address"
+	"github.com/fe022423/submission/internal/hint"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
@@ -110,7 +111,7 @@ func (s *Session) greet() error {
 		return s.checkSettled(link.Greeting)
 	}
 	e := s.unexpected(link.Greeting, r, why)
-	e.Hint = s.greetingHint(r, why)
+	e.Hint = hint.Greeting{Server: s.cfg.reached(), TLS: s.tls != nil, Code: r.Code, Lost: why}.Hint()
 	if e.Reply == nil {
 		e.Reply = refusalWithin(why)
 	}
@@ -157,7 +158,7 @@ func (s *Session) hello() error {
 			return s.checkSettled(link.Hello)
 		}
 		if e := s.whyNoHELO(r); e != nil {
-			e.Hint = s.helloHint(0, r)
+			e.Hint = s.helloHint(name, 0, r)
 			return e
 		}
 		refusal = r.Code
@@ -167,7 +168,7 @@ func (s *Session) hello() error {
 		return s.checkSettled(link.Hello)
 	}
 	e := s.unexpected(link.Hello, r, why)
-	e.Hint = s.helloHint(refusal, r)
+	e.Hint = s.helloHint(name, refusal, r)
 	return e
 }
 
@@ -229,6 +230,22 @@ func (s *Session) whyNoHELO(r smtpwire.Reply) *ConnectError {
 		return s.connectError(StageHello, r, nil) // it accepted EHLO before TLS: something is wrong
 	}
 	return nil
+}
+
+// namelessRefused reports whether the server perhaps refuses this machine for the
+// address that it was greeted with in place of a name. Before TLS it took that.
+func (s *Session) namelessRefused(r smtpwire.Reply) bool {
+	if s.cfg.local != "" || s.upgraded {
+		return false
+	}
+	switch r.Code {
+	case 421, 501, 504, 550:
+		return true
+	case 500, 502, 503, 530:
+		return false
+	}
+	text := strings.ToLower(string(r.Text))
+	return r.Code >= 400 && (strings.Contains(text, "helo") || strings.Contains(text, "ehlo"))
 }
 
 // unexpected is the error for a reply that does not go on: a refusal as it is,

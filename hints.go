@@ -1,77 +1,52 @@
 package submission
 
 import (
+	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fe022423/submission/internal/hint"
+	"github.com/fe022423/submission/internal/smtpwire"
 )
 
-// Hints are read at night: each says what probably is wrong and the one thing to
-// try, with the name of the option. A hint must never be wrong. Where the cause is
-// not certain it says "perhaps", or there is none. It never advises to give up TLS
-// first. The hints of each error type are in a file of their own.
+// What an error advises is worded in internal/hint. Here are the facts that it is given,
+// where they are not put together beside the error.
 
-// otherServers are servers that take no mail, by how they begin.
-var otherServers = []struct{ begin, what string }{
-	{"* OK", "an IMAP server"},
-	{"* PREAUTH", "an IMAP server"},
-	{"* BYE", "an IMAP server"},
-	{"+OK", "a POP3 server"},
-	{"-ERR", "a POP3 server"},
-	{`"IMPLEMENTATION"`, "a ManageSieve server"},
-	{"HTTP/", "an HTTP server"},
-	{"<html", "an HTTP server"},
-	{"<!doctype", "an HTTP server"},
-	{"SSH-", "an SSH server"},
+// reached is how the server is reached.
+func (c *config) reached() hint.Server {
+	return hint.Server{Port: c.port, Socket: c.socket != "", LMTP: c.LMTP}
 }
 
-// shortestBegin is how much of a beginning has to be there, in octets.
-const shortestBegin = 3
+// helloHint says what to make of refusals of EHLO, whose code is 0 when HELO was not
+// sent after it, and of the last greeting: EHLO, HELO or LHLO.
+func (s *Session) helloHint(name string, ehlo int, last smtpwire.Reply) string {
+	return hint.Hello{Server: s.cfg.reached(), EHLO: ehlo, Code: last.Code, Name: name, Nameless: s.namelessRefused(last)}.Hint()
+}
 
-// otherServerHint names what speaks like this, "" when it is not known. said may be
-// no more than the first octets.
-func (c *config) otherServerHint(said string) string {
-	for _, s := range otherServers {
-		n := min(len(said), len(s.begin))
-		if n >= shortestBegin && strings.EqualFold(said[:n], s.begin[:n]) {
-			return c.wrongServer(s.what)
-		}
+// tlsError wraps a failed handshake and says what to do about it.
+func (s *Session) tlsError(err error) error {
+	var lost *linkError
+	facts := hint.TLS{
+		Server: s.cfg.reached(), Config: s.cfg.tlsConfig, Err: err, NoPin: errors.Is(err, errPin),
+		Greeted: s.greeted, Mute: s.mute, Answered: s.answered, Adopted: s.adopted,
+		Ended: errors.As(err, &lost) && lost.ended, NoRoots: noRoots, Now: time.Now,
 	}
-	return ""
-}
-
-// wrongServer says that a server is not one that takes mail.
-func (c *config) wrongServer(what string) string {
-	check := "check the host and the port; mail is usually submitted to port 587 or 465"
-	switch {
-	case c.socket != "":
-		check = "check the path of the socket"
-	case c.LMTP:
-		check = "check the host and the port"
+	if alert := alertIn(err); alert != nil {
+		facts.Alert = alert.Err
 	}
-	return "this is " + what + ": " + check
-}
-
-// isTLSRecord reports whether text begins like a record of TLS.
-func isTLSRecord(text string) bool {
-	return text != "" && text[0] >= 20 && text[0] <= 23 && (len(text) == 1 || text[1] == 3)
-}
-
-// alternatives joins hints of which each may be the one.
-func alternatives(hints ...string) string {
-	var given []string
-	for _, h := range hints {
-		if h != "" {
-			given = append(given, h)
-		}
+	if clock := s.cfg.tlsConfig.Time; clock != nil {
+		facts.Now = clock
 	}
-	return strings.Join(given, "; or ")
+	return &TLSError{Host: s.cfg.host, addr: s.cfg.addr(), Hint: facts.Hint(), Err: err}
 }
 
-// tooManyHint is the advice when a server ends a connection at once.
-const tooManyHint = "perhaps too many connections are open: PoolOptions.MaxSessions"
+// noRoots reports whether this machine has no CA certificates.
+func noRoots() bool {
+	system, err := x509.SystemCertPool()
+	return err != nil || system.Equal(x509.NewCertPool())
+}
 
 // noteAuth gives an error of AUTH what its hint says of the connection.
 func (s *Session) noteAuth(err error) error {

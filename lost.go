@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/fe022423/submission/internal/hint"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/printable"
 	"github.com/fe022423/submission/internal/smtpwire"
@@ -74,7 +75,7 @@ func lostError(f *link.Failure) error {
 		return &linkError{stage: stage, text: "the session was given up"}
 	}
 	text := "connection failed"
-	if shown, ok := clearText(f.Err); ok {
+	if shown, ok := hint.ClearText(f.Err); ok {
 		text = "clear text in the middle of TLS, beginning " + shown
 	}
 	return &linkError{stage: stage, text: noEnd(f) + text, err: f.Err, ended: true}

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync/atomic"
 
+	"github.com/fe022423/submission/internal/hint"
 	"github.com/fe022423/submission/internal/link"
 	"github.com/fe022423/submission/internal/smtpwire"
 )
@@ -73,7 +75,10 @@ func (s *Session) startTLS(ctx context.Context, mode TLSMode) error {
 			return nil
 		}
 		e := s.connectError(StageStartTLS, smtpwire.Reply{}, ErrUnsupported)
-		e.Hint = s.noStartTLSHint()
+		e.Hint = hint.NoStartTLS{
+			Server: s.cfg.reached(), HELO: s.cfg.HELO, Disable: s.cfg.Disable,
+			Auth: !s.cfg.auth.IsZero(), Offered: s.ext.keywords(),
+		}.Hint()
 		return e
 	}
 	r, why := s.link.Exchange(link.StartTLS, "STARTTLS")
@@ -215,9 +220,8 @@ func (t *ticketCache) giveUp(failed bool) bool {
 // the server. In TLS 1.3 the server checks the client's certificate after the
 // client's part of the handshake has ended (RFC 8446, 4.4.2.4).
 func (s *Session) asTLSError(err error) error {
-	var op *net.OpError
-	if s.tls != nil && isType[*ConnectError](err) && errors.As(err, &op) && op.Op == opAlert {
-		return s.tlsError(op)
+	if alert := alertIn(err); s.tls != nil && isType[*ConnectError](err) && alert != nil {
+		return s.tlsError(alert)
 	}
 	return err
 }
@@ -225,6 +229,16 @@ func (s *Session) asTLSError(err error) error {
 // opAlert is the Op of the *net.OpError in which crypto/tls wraps an alert that
 // came in.
 const opAlert = "remote error"
+
+// alertIn returns the error in err that is an alert of the server, nil when there is
+// none.
+func alertIn(err error) *net.OpError {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == opAlert {
+		return op
+	}
+	return nil
+}
 
 // linkLost reports whether the connection failed, not the handshake. An alert of
 // either side is a *net.OpError too.
@@ -235,4 +249,19 @@ func linkLost(err error) bool {
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// clearReply returns the code that the server answered in clear text where TLS was to
+// begin, nil when it did not. Servers turn clients away so who are too many.
+func clearReply(err error) *Reply {
+	var header tls.RecordHeaderError
+	if !errors.As(err, &header) {
+		return nil
+	}
+	said := header.RecordHeader
+	code, err := strconv.Atoi(string(said[:3]))
+	if err != nil || code < 200 || code > 599 || said[3] != ' ' && said[3] != '-' {
+		return nil
+	}
+	return &Reply{Code: code}
 }

@@ -1,4 +1,4 @@
-package submission
+package hint
 
 import (
 	"context"
@@ -13,8 +13,17 @@ import (
 	"github.com/fe022423/submission/internal/proxy"
 )
 
-// dialHint says what to make of a dial that failed. ctx is that of the caller.
-func (c *config) dialHint(ctx context.Context, err error) string {
+// Dial is a dial that failed.
+type Dial struct {
+	Server
+	Err        error
+	NoSuchHost bool // a *net.DNSError in Err says that the name does not exist
+	Cancelled  bool // by the caller
+	Proxied    bool // the dialer goes to a proxy, so that no answer is the proxy's
+}
+
+// Hint says what to make of the failure, "" when that is not known.
+func (d Dial) Hint() string {
 	var (
 		refused *proxy.StatusError
 		foreign *proxy.ForeignError
@@ -22,19 +31,19 @@ func (c *config) dialHint(ctx context.Context, err error) string {
 		dns     *net.DNSError
 	)
 	switch {
-	case errors.As(err, &refused):
-		return c.refusedConnectHint(refused)
-	case errors.As(err, &foreign):
+	case errors.As(d.Err, &refused):
+		return d.refusedConnectHint(refused)
+	case errors.As(d.Err, &foreign):
 		return foreignProxyHint(foreign)
-	case errors.As(err, &failed):
+	case errors.As(d.Err, &failed):
 		return ""
-	case errors.As(err, &dns):
-		if noSuchHost(dns) {
+	case errors.As(d.Err, &dns):
+		if d.NoSuchHost {
 			return "the host " + printable.Text(dns.Name) + " does not exist: check how it is written"
 		}
 		return ""
-	case noAnswer(ctx, err) && slices.Contains(mailPorts, c.port) && !throughProxy(c.Dialer):
-		return c.blockedHint()
+	case d.noAnswer() && slices.Contains(mailPorts, d.Port) && !d.Proxied:
+		return d.blockedHint()
 	}
 	return ""
 }
@@ -42,38 +51,26 @@ func (c *config) dialHint(ctx context.Context, err error) string {
 var mailPorts = []int{portSMTP, portSubmissions, portSubmission}
 
 // blockedHint is the advice when nothing answers on a port of mail.
-func (c *config) blockedHint() string {
-	hint := "perhaps port " + strconv.Itoa(c.port) + " is blocked on the way: many hosters block this port"
-	if c.port == portSMTP {
+func (d Dial) blockedHint() string {
+	hint := "perhaps port " + strconv.Itoa(d.Port) + " is blocked on the way: many hosters block this port"
+	if d.Port == portSMTP {
 		hint += ", and leave 587 open"
 	}
 	return hint
 }
 
-// noAnswer reports whether a dial failed because nothing came back in time.
-func noAnswer(ctx context.Context, err error) bool {
+// noAnswer reports whether the dial failed because nothing came back in time.
+func (d Dial) noAnswer() bool {
 	var timeout net.Error
-	return !errors.Is(ctx.Err(), context.Canceled) &&
-		(errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout())
-}
-
-// throughProxy reports whether a dialer goes to a proxy, so that no answer is the
-// proxy's.
-func throughProxy(d Dialer) bool {
-	switch d := d.(type) {
-	case *proxy.SOCKS5, *proxy.Connect:
-		return true
-	case fallback:
-		return slices.ContainsFunc(d, throughProxy)
-	}
-	return false
+	return !d.Cancelled &&
+		(errors.Is(d.Err, context.DeadlineExceeded) || errors.As(d.Err, &timeout) && timeout.Timeout())
 }
 
 // refusedConnectHint says what to make of the status of an HTTP proxy.
-func (c *config) refusedConnectHint(e *proxy.StatusError) string {
+func (d Dial) refusedConnectHint(e *proxy.StatusError) string {
 	switch {
-	case e.Code == http.StatusForbidden && c.port != 443:
-		return "many proxies let CONNECT go to port 443 alone: this one has to allow port " + strconv.Itoa(c.port)
+	case e.Code == http.StatusForbidden && d.Port != 443:
+		return "many proxies let CONNECT go to port 443 alone: this one has to allow port " + strconv.Itoa(d.Port)
 	case e.Code == http.StatusMethodNotAllowed || e.Code == http.StatusNotImplemented:
 		return "perhaps it is a web server and not a proxy"
 	case e.Code != http.StatusProxyAuthRequired:

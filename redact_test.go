@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/emersion/go-sasl"
@@ -62,7 +63,14 @@ func TestOptionsHideSecrets(t *testing.T) {
 // watch collects everything that a session logs and traces.
 type watch struct {
 	text, js bytes.Buffer
+	mu       sync.Mutex // a goodbye of the pool's may run beside a dial
 	trace    []string
+}
+
+func (w *watch) saw(text ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace = append(w.trace, text...)
 }
 
 func (w *watch) options(o *submission.Options) {
@@ -71,13 +79,13 @@ func (w *watch) options(o *submission.Options) {
 		slog.NewJSONHandler(&w.js, &slog.HandlerOptions{Level: slog.LevelDebug}),
 	})
 	o.Trace = &submission.Trace{
-		Sent: func(line string) { w.trace = append(w.trace, "C: "+line) },
+		Sent: func(line string) { w.saw("C: " + line) },
 		Received: func(r submission.Reply) {
-			w.trace = append(w.trace, "S: "+r.String(), strings.Join(r.Lines, "\n"), fmt.Sprintf("%+v %#v", r, r))
+			w.saw("S: "+r.String(), strings.Join(r.Lines, "\n"), fmt.Sprintf("%+v %#v", r, r))
 		},
 		Closed: func(err error) {
 			if err != nil {
-				w.trace = append(w.trace, "closed: "+err.Error())
+				w.saw("closed: " + err.Error())
 			}
 		},
 	}

@@ -130,10 +130,10 @@ func TestSecretsOfTheSessionBefore(t *testing.T) {
 					}
 					err = poolSend(c)
 					wantError[*submission.ConnectError](t, err)
+					c.Close()
 					if w.check(t, err); t.Failed() {
 						t.Fatalf("%s, %s, %s, %s", name, around, verb, echoName)
 					}
-					c.Close()
 				}
 			}
 		}

@@ -12,7 +12,7 @@ import (
 
 // An address that is not an envelope address is quoted, and what was meant is shown.
 func TestHintAddress(t *testing.T) {
-	const name, spaces, one = "an envelope address has no display name: a@x.example", "no spaces around it: a@x.example", "a@x.example, b@y.example"
+	const name, spaces, one = "an envelope address has no display name: a@x.example (ParseTo)", "no spaces around it: a@x.example", "a@x.example, b@y.example"
 	for _, tt := range []struct{ addr, has, hasNot string }{
 		{"Anna <a@x.example>", name, spaces + "|, b@"},
 		{`"Anna, of x" <a@x.example>`, name, ", b@"},

@@ -25,7 +25,7 @@ func Address(addr string) string {
 	switch bare := strings.TrimSpace(addr); {
 	case len(list) > 1:
 		return "an envelope address has no display name and is only one: " + printable.Text(strings.Join(list, ", ")) +
-			"; each has a Recipient of its own"
+			"; each has a Recipient of its own (ParseTo)"
 	case len(list) == 0:
 		return ""
 	case list[0] == bare:
@@ -34,7 +34,7 @@ func Address(addr string) string {
 		}
 		return "an envelope address has no display name and no spaces around it: " + printable.Text(bare)
 	}
-	return "an envelope address has no display name: " + printable.Text(list[0])
+	return "an envelope address has no display name: " + printable.Text(list[0]) + " (ParseTo)"
 }
 
 func isMailbox(addr string) bool {

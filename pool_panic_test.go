@@ -106,8 +106,8 @@ func minePlaces() []minePlace {
 				return dial.DialContext(ctx, network, addr)
 			})
 		}},
-		minePlace{name: "net.Conn", lay: layMineConn},
-		minePlace{name: "net.Conn under TLS", tls: true, lay: layMineConn, stride: 7},
+		minePlace{name: "net.Conn", lay: layMineConn, stride: 5},
+		minePlace{name: "net.Conn under TLS", tls: true, lay: layMineConn, stride: 11},
 		minePlace{name: "TLSClient", tls: true, lay: func(o *submission.Options, m *mine) {
 			o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 				m.call()

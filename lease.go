@@ -152,7 +152,7 @@ func (t *Transaction) blamesSession() bool {
 		return false
 	}
 	if a.Lost == nil {
-		t.s.link.Look(link.Mail) // the server may have hung up after its refusal
+		t.s.link.Linger(link.Mail) // the server may have hung up after its refusal
 		return !t.s.Usable()
 	}
 	return !t.s.Usable() && !isType[*ProtocolError](lostError(a.Lost))

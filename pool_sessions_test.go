@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -497,6 +498,49 @@ func TestUsedSessionIsRefusedAndClosed(t *testing.T) {
 						}
 					})
 				})
+			}
+		}
+	}
+}
+
+// The same over a socket, where the end arrives after the refusal.
+func TestUsedSessionIsRefusedAndClosedOverTCP(t *testing.T) {
+	for _, keywords := range [][]string{nil, {"PIPELINING"}, {"CHUNKING"}} {
+		for _, verb := range []string{"MAIL", "DATA"} {
+			if verb == "DATA" && slices.Contains(keywords, "CHUNKING") {
+				continue
+			}
+			for range 20 {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				srv := newHabitServer(keywords...)
+				srv.habit = func(s *habitSession, got, _ string) *habitAnswer {
+					if got == verb && s.accepted == 1 {
+						return &habitAnswer{reply: "554 5.7.1 no", closes: true}
+					}
+					return nil
+				}
+				go func() {
+					if nc, err := l.Accept(); err == nil {
+						srv.start(nc)
+					}
+				}()
+				nc, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := openSession(t, nc, plainText())
+				if _, err := s.Send(t.Context(), poolEnvelope, strings.NewReader("x")); err != nil {
+					t.Fatal(err)
+				}
+				_, err = s.Send(t.Context(), poolEnvelope, strings.NewReader("x"))
+				if e := wantError[*submission.SendError](t, err); e.Outcome != submission.NotSent || !e.Temporary() {
+					t.Errorf("%v, %s: %v, temporary %v", keywords, verb, e, e.Temporary())
+				}
+				s.Close()
+				l.Close()
 			}
 		}
 	}

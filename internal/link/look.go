@@ -143,6 +143,21 @@ func (l *Link) Look(step Step) *Failure {
 	return l.LastWord(step)
 }
 
+// lingerTime is how long an end may take to arrive after the reply in front of it.
+const lingerTime = 20 * time.Millisecond
+
+// Linger is Look for a server that perhaps hangs up after what it said: on a socket the
+// end arrives a moment later.
+func (l *Link) Linger(step Step) *Failure {
+	for end := time.Now().Add(lingerTime); l.failed == nil && l.input.isSocket() && time.Now().Before(end); {
+		if there, _ := l.input.waiting(); there {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return l.Look(step)
+}
+
 // Glance is Look where that takes no time.
 func (l *Link) Glance(step Step) *Failure {
 	if l.failed != nil || !l.WaitingCheaply() {

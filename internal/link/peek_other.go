@@ -10,6 +10,9 @@ type input struct{ asked inputReporter }
 
 func (in *input) init(nc net.Conn) { in.asked, _ = nc.(inputReporter) }
 
+// isSocket reports whether the kernel is asked.
+func (in *input) isSocket() bool { return false }
+
 // waiting reports whether reading would return at once, with octets or an error.
 // known is false when the connection cannot be asked.
 func (in *input) waiting() (there, known bool) {

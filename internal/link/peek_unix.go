@@ -39,6 +39,9 @@ func (in *input) init(nc net.Conn) {
 	}
 }
 
+// isSocket reports whether the kernel is asked.
+func (in *input) isSocket() bool { return in.rc != nil }
+
 // waiting reports whether reading would return at once, with octets or an error.
 // known is false when the connection cannot be asked.
 func (in *input) waiting() (there, known bool) {

@@ -37,9 +37,8 @@ func (p *pool) waitForOther(ctx context.Context, refused error, t *Transaction) 
 		p.bound.hold(others, now)
 	}
 	p.slots--
-	if n := len(p.idle); n > 0 {
-		got.s = p.idle[n-1]
-		p.idle = p.idle[:n-1]
+	if len(p.idle) > 0 {
+		got.s = p.popIdle()
 		p.mu.Unlock()
 		return got, true, nil
 	}

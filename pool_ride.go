@@ -170,9 +170,8 @@ func (p *pool) alight(r *ride) {
 // serveIdle gives the sessions that rest to those who wait and do not ride. The pool is
 // locked.
 func (p *pool) serveIdle() {
-	for n := len(p.idle); n > 0; n = len(p.idle) {
-		s := p.idle[n-1]
-		if p.idle = p.idle[:n-1]; !p.wake(turn{s: s}) {
+	for len(p.idle) > 0 {
+		if s := p.popIdle(); !p.wake(turn{s: s}) {
 			p.idle = append(p.idle, s)
 			return
 		}

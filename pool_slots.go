@@ -23,8 +23,7 @@ func (p *pool) slot(ctx context.Context, fresh bool, t *Transaction) (turn, erro
 		p.mu.Unlock()
 		return turn{}, p.killed
 	case n > 0 && !(fresh && room):
-		s := p.idle[n-1]
-		p.idle = p.idle[:n-1]
+		s := p.popIdle()
 		p.mu.Unlock()
 		return turn{s: s}, nil
 	case room:
@@ -33,6 +32,15 @@ func (p *pool) slot(ctx context.Context, fresh bool, t *Transaction) (turn, erro
 		return turn{}, nil
 	}
 	return p.wait(ctx, fresh, t)
+}
+
+// popIdle takes the session used last of those that rest, of which there is one. The
+// pool is locked.
+func (p *pool) popIdle() *Session {
+	last := len(p.idle) - 1
+	s := p.idle[last]
+	p.idle = p.idle[:last]
+	return s
 }
 
 // wait waits for a turn, the first one with front. The pool is locked, and is not any

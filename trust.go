@@ -78,7 +78,7 @@ func (c *config) checkPin(st tls.ConnectionState) error {
 		return errPin
 	}
 	leaf := st.PeerCertificates[0]
-	if sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo); !slices.Contains(c.PinnedKeys, sum) {
+	if sum := KeyPin(leaf); !slices.Contains(c.PinnedKeys, sum) {
 		return fmt.Errorf("%w: its SHA-256 is %x", errPin, sum)
 	}
 	return nil

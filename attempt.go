@@ -15,6 +15,7 @@ type attempt struct {
 	offer  Extensions
 	secure bool
 	lacks  []error  // for each recipient what the server lacks, nil for nothing
+	only   []bool   // the recipients that it is for; nil for all
 	size   int64    // announced when positive
 	body   BodyType // announced when not empty
 
@@ -65,7 +66,7 @@ func (a *attempt) mode(cfg *config, s *transfer.Spool, restASCII bool) (m transf
 	m.AllOrNothing = !env.Partial
 	m.Binary = env.Body == BodyBinaryMIME
 	m.SizeLimit, m.ChunkSize = limit, cfg.ChunkSize
-	if a.lacks != nil || a.plan.invalid {
+	if a.lacks != nil || a.plan.invalid || a.only != nil {
 		m.Skip = make([]bool, len(a.plan.rcpts))
 		for i := range m.Skip {
 			m.Skip[i] = !a.named(i)
@@ -74,8 +75,14 @@ func (a *attempt) mode(cfg *config, s *transfer.Spool, restASCII bool) (m transf
 	return m
 }
 
+// concerns reports whether the attempt is for recipient i.
+func (a *attempt) concerns(i int) bool { return a.only == nil || a.only[i] }
+
 // named reports whether recipient i is asked for.
-func (a *attempt) named(i int) bool {
+func (a *attempt) named(i int) bool { return a.concerns(i) && a.askable(i) }
+
+// askable reports whether recipient i can be asked for at all.
+func (a *attempt) askable(i int) bool {
 	return a.plan.rcpts[i].err == nil && (a.lacks == nil || a.lacks[i] == nil)
 }
 

@@ -20,6 +20,17 @@ type Envelope struct {
 	// Partial delivers to the recipients that were accepted although others
 	// were refused. Send then returns a *SendError with Outcome PartlySent
 	// beside the Result. Without it one refused recipient stops the message.
+	//
+	// With Partial a message for more recipients than the server takes in one
+	// transaction goes out in several, one after the other: to as many as LIMITS names
+	// (RCPTMAX and RCPTDOMAINMAX of RFC 9422), or as the server accepted before it
+	// answered others with 452 "too many recipients" (RFC 5321, 4.5.3.1.10). Each
+	// recipient is sent it once, and the Result is about all of them. A message of more
+	// than 64 KiB must then come from an io.ReadSeeker: otherwise it fails with
+	// ErrOutOfRange where LIMITS says so beforehand, and those with a 452 are unsent.
+	// A failure that is not about single recipients stops the transactions that would
+	// follow. Without Partial a message beyond LIMITS fails with ErrOutOfRange and
+	// nothing is sent.
 	Partial bool
 	// DSN asks for delivery status notifications.
 	DSN DSN

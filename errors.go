@@ -29,8 +29,8 @@ var (
 	// ErrTooLarge: the message is larger than the server's SIZE limit.
 	ErrTooLarge = errors.New("message larger than the server accepts")
 	// ErrOutOfRange: a number or a time of the envelope is beyond what its extension
-	// allows, or beyond the limit that the server names for it. The text has the
-	// limit. Nothing of the message was sent.
+	// allows, or beyond the limit that the server names for it; or there are more
+	// recipients than LIMITS allows, see Envelope.Partial. The text has the limit. Nothing of the message was sent.
 	ErrOutOfRange = errors.New("out of range")
 	// ErrNoRecipients: Envelope.To is empty.
 	ErrNoRecipients = errors.New("no recipients")

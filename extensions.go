@@ -136,7 +136,11 @@ func (e Extensions) Size() (limit int64, ok bool) {
 }
 
 // Names of limits (RFC 9422, 4).
-const limitMail = "MAILMAX"
+const (
+	limitMail       = "MAILMAX"
+	limitRcpt       = "RCPTMAX"
+	limitRcptDomain = "RCPTDOMAINMAX"
+)
 
 // maxLimitDigits is how many digits a limit may have.
 const maxLimitDigits = 6

@@ -21,6 +21,8 @@ type lender interface {
 	leave()
 	noteOutcome(*SendError)
 	noteRestart()
+	// worn reports whether a session has served its time.
+	worn(s *Session) bool
 	// noteDropped has no envelope follow another message any more.
 	noteDropped()
 }
@@ -40,10 +42,17 @@ type loan struct {
 type tail struct {
 	lender lender
 	s      *Session
+	front  *Transaction // the message that it follows
 }
 
-// Follow appends that envelope to the end of the message.
-func (t *tail) Follow(end []byte) []byte { return t.lender.follow(t.s, end) }
+// Follow appends that envelope to the end of the message, unless that goes out once more
+// over the session.
+func (t *tail) Follow(end []byte) []byte {
+	if t.front.leavesSome() {
+		return end
+	}
+	return t.lender.follow(t.s, end)
+}
 
 // advance brings a transaction that holds its message back to a later state, with
 // a session where there is none: to txStreaming, to txPrepared, or to txOver, its
@@ -54,6 +63,9 @@ func (t *Transaction) advance(to txState) {
 	// What goes well goes on: octets of the message may be out already.
 	if to == txOver || !t.attempt.OK() {
 		t.tryAgain(to)
+	}
+	if to == txOver {
+		t.sendRest()
 	}
 	if to == txOver || t.attempt.refused != nil || !t.attempt.OK() {
 		t.finish()
@@ -78,33 +90,39 @@ func (t *Transaction) tryAgain(to txState) {
 func (t *Transaction) try(to txState) {
 	looked := false
 	var ride *transfer.Ride
-	if t.lender != nil {
+	if t.s == nil && t.lender != nil {
 		l, err := t.borrow()
-		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil, reused: l.reused}
+		t.attempt = attempt{plan: &t.plan, refused: err, noSession: err != nil, reused: l.reused, only: t.ranges.left()}
 		if err != nil {
 			return
 		}
 		looked, ride = l.looked, l.ride
 		t.occupy(l.s)
-		if t.admit(); t.over() {
-			return
-		}
-		if l.s.unfit { // it was asked in vain what it offers
-			t.release()
-			t.try(to)
-			return
-		}
+		t.admit()
+	}
+	switch {
+	case t.over():
+		return
+	case t.lender != nil && t.s.unfit: // asked in vain what it offers, or full
+		t.release()
+		t.try(to)
+		return
 	}
 	mode := t.attempt.mode(t.cfg, &t.spool, t.restASCII)
+	if t.attempt.refused == nil {
+		t.attempt.refused = t.indivisible()
+	}
 	if t.attempt.refused != nil {
 		return
 	}
+	t.s.domains.add(&t.attempt)
+	mode.Divisible = t.divisible()
 	mode.Looked = looked
 	mode.Reset = t.s.link.Open()
 	mode.Early = to == txOver && t.mayShareFlight(mode)
 	t.s.timeMessage(&t.attempt.Transfer)
-	if t.lender != nil && mode.Pipelining {
-		t.attempt.tail = tail{t.lender, t.s}
+	if t.lender != nil && mode.Pipelining && !t.ranges.more {
+		t.attempt.tail = tail{t.lender, t.s, t}
 		t.attempt.LetFollow(&t.attempt.tail)
 	}
 	if ride != nil {
@@ -198,6 +216,9 @@ func (t *Transaction) admit() {
 		a.offer = s.ext
 		a.admit()
 	}
+	if a.refused == nil {
+		t.chooseRange()
+	}
 }
 
 // over reports whether the attempt failed before its transfer began.
@@ -210,14 +231,7 @@ func (t *Transaction) release() {
 		return
 	}
 	t.s, s.open = nil, nil
-	s.used = true
-	if t.attempt.Begun {
-		s.mails++
-	}
-	if t.attempt.Sent() {
-		s.messages++
-	}
-	s.unfit = s.unfit || t.attempt.SessionWrong()
+	s.noteUse(&t.attempt)
 	if t.lender != nil {
 		defer t.lender.give(s) // also when a hook panics
 	}
@@ -225,4 +239,16 @@ func (t *Transaction) release() {
 		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
 	}
 	s.link.End()
+}
+
+// noteUse counts an attempt to send a message over the session.
+func (s *Session) noteUse(a *attempt) {
+	s.used = true
+	if a.Begun {
+		s.mails++
+	}
+	if a.Sent() {
+		s.messages++
+	}
+	s.unfit = s.unfit || a.SessionWrong()
 }

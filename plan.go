@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,6 +37,17 @@ type plannedRcpt struct {
 	utf8    bool   // needs SMTPUTF8
 	params  []string
 	err     error // why it cannot be asked for, whatever the server
+}
+
+// domain returns the domain of recipient i in lower case, "" for Postmaster alone.
+func (p *plan) domain(i int) string {
+	r := &p.rcpts[i]
+	path := p.text[r.line.from : r.options.from-1] // without its ">"
+	at := bytes.LastIndexByte(path, '@')
+	if at < 0 {
+		return ""
+	}
+	return string(bytes.ToLower(path[at+1:]))
 }
 
 // at returns a part of the text.

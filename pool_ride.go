@@ -93,10 +93,14 @@ func (w *waiter) board(s *Session) *ride {
 	if a.admit(); a.refused != nil || s.helloOutdated && a.lacks != nil {
 		return nil
 	}
+	if _, left := w.t.choose(&a, s); left > 0 {
+		return nil
+	}
 	mode := a.mode(w.t.cfg, &w.t.spool, w.t.restASCII)
 	if a.refused != nil || w.t.mayShareFlight(mode) {
 		return nil
 	}
+	s.domains.add(&a)
 	return &ride{Ride: transfer.NewRide(&a, mode), waiter: w, since: time.Now()}
 }
 

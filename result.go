@@ -6,7 +6,8 @@ type Result struct {
 	// Recipients has an entry for each of Envelope.To, in its order.
 	Recipients []RecipientResult
 	// Reply is the server's last word on the message, which often names its
-	// queue identifier. With Options.LMTP it is the last one that accepts.
+	// queue identifier. With Options.LMTP, and when the message went out in several
+	// transactions (see Envelope.Partial), it is the last one that accepts.
 	Reply Reply
 	// Bytes is the size of the message as sent, each line ending a CRLF, without the
 	// dots that DATA doubles.
@@ -68,7 +69,8 @@ const (
 	// Unknown: the last byte of the message went out, and no verdict of the server
 	// came that can be believed. The recipients with Status RecipientUncertain may
 	// have the message: sending it again may deliver it twice, not sending it may
-	// lose it. With Options.LMTP others may be RecipientSent all the same.
+	// lose it. With Options.LMTP, or when the message went out in several transactions (see
+	// Envelope.Partial), others may be RecipientSent all the same.
 	Unknown
 )
 

@@ -39,6 +39,7 @@ type Session struct {
 	used          bool      // it had a transaction
 	ride          *ride     // the envelope that is on its way behind the message, nil for none
 	messages      int       // sent so far
+	domains       domains   // of the recipients so far, where the server limits them
 	mails         int       // MAIL commands so far, but for that of the open transaction
 	began         time.Time // of the message that runs, for the trace
 	born          time.Time

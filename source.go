@@ -191,8 +191,14 @@ func (t *Transaction) startOver() bool {
 	}
 	t.lender.noteRestart()
 	t.release()
+	t.fresh = true
+	t.readAgain()
+	return true
+}
+
+// readAgain makes the transaction one that has nothing of its message yet.
+func (t *Transaction) readAgain() {
 	t.buf.Reset()
 	t.spool = transfer.NewSpool(t.buf, t.plan.env.Body == BodyBinaryMIME)
-	t.state, t.fresh = txHolding, true
-	return true
+	t.state = txHolding
 }

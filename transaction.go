@@ -19,6 +19,7 @@ type Transaction struct {
 	lender  lender   // where sessions come from, nil when there is one from the start
 	entered bool     // the transaction is a call of the lender
 	fresh   bool     // the message started again: only a session that was never used will do
+	ranges  ranges   // zero as long as the message goes to all in one transaction
 	s       *Session // nil while there is none
 	*memory          // nil when the transaction is over
 	state   txState
@@ -149,9 +150,10 @@ func (t *Transaction) Commit() (*Result, error) {
 		t.guard(func() {
 			if t.attempt.Commit(&t.spool); t.spool.Whole() { // it was prepared, and is held back still
 				t.tryAgain(txOver)
+				t.sendRest()
 			}
 		})
-		if t.startOver() {
+		if t.startOver() || t.restFromSource() {
 			return nil, errStartsAgain
 		}
 		t.finish()
@@ -220,7 +222,7 @@ func (t *Transaction) finish() {
 	t.state = txOver
 	t.attempt.elsewhere = t.blamesSession()
 	var failed *SendError
-	if t.result, failed = judge(&t.plan, &t.attempt); failed != nil {
+	if t.result, failed = t.judge(); failed != nil {
 		t.err = failed
 	}
 	if t.lender != nil {

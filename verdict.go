@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/fe022423/submission/internal/link"
@@ -177,7 +178,7 @@ func (v *verdict) notBegun() *SendError {
 		switch {
 		case v.attempt.noSession:
 			e.Stage = StageWait
-		case isType[*AddressError](e.Err) || e.Err == ErrNoRecipients:
+		case isType[*AddressError](e.Err), e.Err == ErrNoRecipients, errors.Is(e.Err, ErrOutOfRange) && !isType[*SenderError](e.Err):
 			e.Stage = StageRcpt
 		case e.Err == ErrAborted, e.Err == errNoSource:
 			e.Stage = StageMessage
@@ -202,10 +203,13 @@ func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 	for i := range list {
 		list[i].Addr = v.plan.rcpts[i].addr
 		switch {
-		case v.plan.rcpts[i].err != nil:
+		case v.plan.rcpts[i].err != nil && a.concerns(i):
 			list[i].Status = RecipientInvalid
 			continue
 		case len(a.Rcpt) == 0 || !a.named(i):
+			if len(a.Rcpt) > 0 && !a.Mail.Negative() {
+				list[i].Reply = v.reply(a.Rcpt[i]) // that of one that comes later
+			}
 			continue // RecipientUnsent
 		case a.Mail.Negative() && a.Refused(i):
 			continue // what follows a refused MAIL says nothing about the address
@@ -215,7 +219,7 @@ func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {
 		switch {
 		case a.Mode.LMTP && a.Taken(i):
 			list[i].Status = RecipientSent
-		case r.Positive(), r.Code == 0 && accepted == RecipientUncertain:
+		case r.Positive(), r.Code == 0 && accepted == RecipientUncertain && !a.NotAsked(i):
 			list[i].Status = accepted
 		case r.Negative() && !r.Closing() && !mayTakeLater(&list[i].Reply, a.TurnedAway(i)):
 			list[i].Status = RecipientInvalid
@@ -233,6 +237,7 @@ func (v *verdict) refusals() []error {
 	}
 	for i := range v.plan.rcpts {
 		switch r := &v.plan.rcpts[i]; {
+		case !a.concerns(i):
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case a.lacks != nil && a.lacks[i] != nil:
@@ -250,7 +255,7 @@ func (v *verdict) refusals() []error {
 // allAccepted reports whether the server took every recipient, before the message.
 func (v *verdict) allAccepted() bool {
 	for i := range v.plan.rcpts {
-		if !v.attempt.Accepted(i) {
+		if v.attempt.concerns(i) && !v.attempt.Accepted(i) {
 			return false
 		}
 	}
@@ -261,7 +266,7 @@ func (v *verdict) allAccepted() bool {
 // nil when no reply did.
 func (v *verdict) firstRefusal(list []RecipientResult) *Reply {
 	for i := range list {
-		if v.attempt.Refused(i) {
+		if v.attempt.concerns(i) && v.attempt.Refused(i) {
 			return &list[i].Reply
 		}
 	}

@@ -16,6 +16,8 @@ type place struct {
 	CA      []byte // PEM
 	Port    int    // begins in clear
 	TLSPort int    // implicit TLS
+	// MaxRecipients, when positive, is how many recipients a message may have.
+	MaxRecipients int
 }
 
 // below returns a path in the place's directory.
@@ -46,6 +48,9 @@ func (p place) values(of *peer) values {
 	}
 	if p.Strict {
 		v.Idle, v.MaxSessions, v.MaxMessages, v.MaxRecipients = idleTime, maxSessions, maxMessages, maxRecipients
+	}
+	if p.MaxRecipients > 0 {
+		v.MaxRecipients = p.MaxRecipients
 	}
 	return v
 }

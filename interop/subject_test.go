@@ -29,6 +29,12 @@ type subject struct {
 // launchPeer starts an instance for a test and what the test runs below it.
 func launchPeer(t *testing.T, p *peer, strict bool) *subject {
 	t.Helper()
+	return launchAt(t, p, place{Strict: strict})
+}
+
+// launchAt is launchPeer with what is said of the instance.
+func launchAt(t *testing.T, p *peer, at place) *subject {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("these tests must run as root: the servers change users")
 	}
@@ -38,7 +44,7 @@ func launchPeer(t *testing.T, p *peer, strict bool) *subject {
 	var err error
 	for range startTries {
 		var s *subject
-		if s, err = tryPeer(p, strict); err == nil {
+		if s, err = tryPeer(p, at); err == nil {
 			t.Cleanup(func() {
 				if err := s.stop(); err != nil {
 					t.Errorf("stopping %s: %v", p.name, err)
@@ -52,8 +58,9 @@ func launchPeer(t *testing.T, p *peer, strict bool) *subject {
 	return nil
 }
 
-func tryPeer(p *peer, strict bool) (*subject, error) {
-	s := &subject{peer: p, place: place{Peer: p.name, Strict: strict, ID: rand.Text()}}
+func tryPeer(p *peer, at place) (*subject, error) {
+	at.Peer, at.ID = p.name, rand.Text()
+	s := &subject{peer: p, place: at}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.Dir))
 	}

@@ -3,8 +3,10 @@
 package interop
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,43 +98,62 @@ func tryMessages(t *testing.T, s *subject) {
 	}
 }
 
-// tryRecipients names more recipients than the server takes for one message. It is
-// a refusal for now (RFC 5321, 4.5.3.1.10): the others may get another copy.
+// tryRecipients names more recipients than the server takes for one message (RFC 5321,
+// 4.5.3.1.10). It is a refusal for now where all or nothing is wanted; else each gets the
+// message in one of several.
 func tryRecipients(t *testing.T, s *subject) {
-	const extra = 4
-	var to []string
-	for i := range maxRecipients + extra {
-		to = append(to, fmt.Sprintf("r%d@test.example", i))
-	}
+	to := mailboxes(2 * maxRecipients)
 	for _, tr := range s.transfers() {
 		t.Run(tr.name, func(t *testing.T) {
 			client := s.client(t, tr.options)
 			m := newMessage("all or nothing\r\n")
 			_, err := client.Send(limited(t), submission.Envelope{To: submission.To(to...)}, m.reader())
-			if failure := sendError(t, err, submission.NotSent); !failure.Temporary() {
-				t.Errorf("not temporary: %v", err)
+			if failure, ok := errors.AsType[*submission.SendError](err); !ok || failure.Outcome != submission.NotSent ||
+				!failure.Temporary() && !errors.Is(err, submission.ErrOutOfRange) {
+				t.Errorf("got %v, want it not sent for now, or beyond the limit that the server names", err)
 			}
 			s.expect(t, m)
 			s.deliver(t, client, newMessage("after it\r\n"), bob)
 
 			m = newMessage("partial\r\n")
-			_, err = client.Send(limited(t), submission.Envelope{To: submission.To(to...), Partial: true}, m.reader())
-			failure := sendError(t, err, submission.PartlySent)
-			if !failure.Temporary() {
-				t.Errorf("not temporary: %v", err)
-			}
-			for i, r := range failure.Recipients {
-				want := submission.RecipientSent
-				if i >= maxRecipients {
-					want = submission.RecipientUnsent
-				}
-				if r.Status != want {
-					t.Errorf("%s: got %v, want %v: %v", r.Addr, r.Status, want, r.Reply)
-				}
-			}
-			s.expect(t, m, to[:maxRecipients]...)
+			res, err := client.Send(limited(t), submission.Envelope{To: submission.To(to...), Partial: true}, m.reader())
+			accepted(t, m, res, err)
+			s.expect(t, m, to...)
 			s.deliver(t, client, newMessage("after it\r\n"), bob)
 		})
+	}
+}
+
+// mailboxes are so many that the server takes mail for.
+func mailboxes(n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf("r%d@test.example", i))
+	}
+	return list
+}
+
+// TestRanges sends to 250 recipients where the server takes 1, 50 or 100 for a
+// message: short messages, and long ones that are read again.
+func TestRanges(t *testing.T) {
+	to := mailboxes(250)
+	for _, p := range []*peer{&postfix, &goSMTP} {
+		for _, limit := range []int{1, 50, 100} {
+			t.Run(fmt.Sprintf("%s/%d", p.name, limit), func(t *testing.T) {
+				s := launchAt(t, p, place{MaxRecipients: limit})
+				showLogs(t, s.Dir)
+				for _, body := range []string{"short\r\n", strings.Repeat("long\r\n", 20_000)} {
+					client := s.client(t, func(o *submission.Options) { o.Pool.MaxMessages = 1000 })
+					m := newMessage(body)
+					res, err := client.Send(limited(t), submission.Envelope{To: submission.To(to...), Partial: true}, bytes.NewReader(m.source))
+					accepted(t, m, res, err)
+					s.expect(t, m, to...)
+					if st := client.Stats(); st.Dials != 1 || st.Sent != 1 {
+						t.Errorf("%+v", st)
+					}
+				}
+				s.expectNothing(t)
+			})
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ type Config struct {
 	// DefaultExtensions, an empty slice is none. The server refuses what it does
 	// not offer: parameters with 555, BDAT with 502. It offers REQUIRETLS only
 	// under TLS (RFC 8689, 2). It keeps to the limits in the lines: of SIZE, of
+	// LIMITS ("LIMITS MAILMAX=100 RCPTMAX=50 RCPTDOMAINMAX=3", RFC 9422), of
 	// FUTURERELEASE ("FUTURERELEASE 86400 2030-01-01T00:00:00Z": the longest HOLDFOR in
 	// seconds, the last HOLDUNTIL) and of DELIVERBY ("DELIVERBY 60": the shortest time
 	// in seconds for a message that is to be returned when it is late).

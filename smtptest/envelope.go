@@ -13,6 +13,7 @@ func (s *session) judgeMail(arg string) verdict {
 	path, params, ok := syntax.Envelope(arg, "FROM:")
 	v := verdict{addr: path, accept: func(string) {
 		s.endTransaction()
+		s.mails++
 		s.open, s.msg.From, s.msg.Params = true, path, params
 		s.msg.noteMail(params)
 	}}
@@ -32,6 +33,9 @@ func (s *session) judgeMail(arg string) verdict {
 	}
 	if v.reply == "" {
 		v.reply = s.checkMail(path, params)
+	}
+	if v.reply == "" {
+		v.reply = s.beyondMailLimit()
 	}
 	if v.reply == "" {
 		v.reply = s.reply(250, "2.1.0", "sender ok")
@@ -75,6 +79,7 @@ func (s *session) judgeRcpt(arg string) verdict {
 		s.msg.To = append(s.msg.To, path)
 		s.msg.RcptParams = append(s.msg.RcptParams, params)
 		s.msg.noteRcpt(params)
+		s.noteDomain(domainOf(path))
 	}}
 	switch {
 	case !s.open:
@@ -89,6 +94,9 @@ func (s *session) judgeRcpt(arg string) verdict {
 		v.reply = s.reply(553, "5.6.7", "SMTPUTF8 needed")
 	default:
 		v.reply = s.refuseParameters(syntax.CheckRcpt(params, s.offered))
+	}
+	if v.reply == "" {
+		v.reply = s.beyondRcptLimit(domainOf(path))
 	}
 	if v.reply == "" {
 		v.reply = s.reply(250, "2.1.5", "recipient ok")

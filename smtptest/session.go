@@ -39,6 +39,9 @@ type session struct {
 	user          string
 	sasl          saslserver.Session
 
+	mails   int             // how many MAIL were accepted
+	domains map[string]bool // of recipients that were accepted
+
 	open   bool // MAIL was accepted
 	chunks chunkState
 	lines  syntax.LineCheck

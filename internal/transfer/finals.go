@@ -99,7 +99,7 @@ func (r *Record) anyFinal(is func(link.Reply) bool) bool {
 func (r *Record) asked() int {
 	n := 0
 	for i := range r.Rcpt {
-		if !r.Mode.Skips(i) {
+		if !r.NotAsked(i) {
 			n++
 		}
 	}

@@ -54,6 +54,10 @@ func (t *Transfer) sendEnvelope(s *Spool, r *Ride) {
 			t.forgetShifted(first, c)
 			return
 		}
+		if c.step == link.Rcpt && t.Mode.Divisible && t.AnyOverflows() {
+			t.FullAt = c.index
+			c = t.afterRecipients()
+		}
 	}
 }
 
@@ -195,11 +199,17 @@ func (t *Transfer) next(c command) command {
 				return c
 			}
 		}
-		if !t.Mode.Chunking {
-			return command{step: link.Data}
-		}
+		return t.afterRecipients()
 	}
 	return command{step: over}
+}
+
+// afterRecipients returns the command that follows those for the recipients.
+func (t *Transfer) afterRecipients() command {
+	if t.Mode.Chunking {
+		return command{step: over}
+	}
+	return command{step: link.Data}
 }
 
 // line writes the line of a command into memory that the next call uses again.

@@ -21,6 +21,7 @@ type Record struct {
 	Together  bool          // the message shared the flight of its envelope
 	Committed bool          // the write that carries the last octet was begun
 	Shifted   bool          // nobody knows which command the last reply answers
+	FullAt    int           // the first recipient that a full server was not asked for; 0 for none
 	Octets    int64         // octets of the message taken in, in canonical form
 	Lost      *link.Failure // the link broke, and this message still needed it
 	Stop      Stop          // why this side gave the message up
@@ -93,14 +94,7 @@ func (r *Record) Accepted(i int) bool { return r.Rcpt[i].Positive() }
 func (r *Record) Refused(i int) bool { return r.Rcpt[i].Negative() }
 
 // AnyAccepted reports whether the server took a recipient.
-func (r *Record) AnyAccepted() bool {
-	for i := range r.Rcpt {
-		if r.Accepted(i) {
-			return true
-		}
-	}
-	return false
-}
+func (r *Record) AnyAccepted() bool { return r.anyAccepted(0, len(r.Rcpt)) }
 
 // FirstRefused returns the first recipient that the server refused, -1 when
 // there is none. A 421 says nothing about an address.
@@ -126,7 +120,7 @@ func (r *Record) NobodyLeft(named func(int) bool) bool {
 
 // RcptStopped reports whether the refusal of recipients stopped the message.
 func (r *Record) RcptStopped() bool {
-	asked := func(i int) bool { return !r.Mode.Skips(i) }
+	asked := func(i int) bool { return !r.NotAsked(i) }
 	return r.FirstRefused() >= 0 && (r.Mode.AllOrNothing || r.NobodyLeft(asked))
 }
 
@@ -174,7 +168,7 @@ func (r *Record) gone() bool { return r.Lost != nil && r.Lost.Gone() }
 // is meant for a message that was committed, when every recipient was.
 func (r *Record) anyUnanswered() bool {
 	for i := range r.Rcpt {
-		if r.Rcpt[i].Code == 0 && !r.Mode.Skips(i) {
+		if r.Rcpt[i].Code == 0 && !r.NotAsked(i) {
 			return true
 		}
 	}

@@ -66,7 +66,7 @@ func (r *Record) mayBeAccepted() (accepted, always bool) {
 	replies := make([]bool, 0, len(r.Rcpt)+3)
 	replies = append(replies, r.Mail.Positive())
 	for i := range r.Rcpt {
-		if !r.Mode.Skips(i) {
+		if !r.NotAsked(i) {
 			replies = append(replies, r.Accepted(i))
 		}
 	}
@@ -110,10 +110,21 @@ func (r *Record) forget(from, to int) {
 // subject returns the second part of a reply's enhanced code, "" when it has no
 // code that fits it.
 func subject(r link.Reply) string {
-	class, rest, _ := strings.Cut(r.Text, ".")
-	subject, _, ok := strings.Cut(rest, ".")
-	if !ok || len(class) != 1 || int(class[0]-'0') != r.Code/100 {
-		return ""
-	}
+	subject, _ := status(r)
 	return subject
+}
+
+// status returns the second and third number of the enhanced code of a reply, "" where
+// it has none, or one that its code contradicts.
+func status(r link.Reply) (subject, detail string) {
+	class, rest, _ := strings.Cut(r.Text, ".")
+	subject, rest, ok := strings.Cut(rest, ".")
+	if !ok || len(class) != 1 || int(class[0]-'0') != r.Code/100 {
+		return "", ""
+	}
+	end := strings.IndexFunc(rest, func(c rune) bool { return c < '0' || c > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	return subject, rest[:end]
 }

@@ -31,6 +31,7 @@ type Mode struct {
 	SizeLimit     int64
 	ChunkSize     int
 	Skip          []bool // recipients that are not asked for; nil asks for all
+	Divisible     bool   // recipients that the server has no room for get the message in another transaction
 }
 
 // Skips reports whether recipient i is not asked for.

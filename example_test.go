@@ -154,14 +154,14 @@ func ExampleDSN() {
 	}, strings.NewReader(message))
 	fmt.Println(err)
 	for _, line := range srv.Transcript() {
-		if strings.HasPrefix(line, "C: MAIL") || strings.HasPrefix(line, "C: RCPT") {
+		if strings.HasPrefix(line, "[1] C: MAIL") || strings.HasPrefix(line, "[1] C: RCPT") {
 			fmt.Println(line)
 		}
 	}
 	// Output:
 	// <nil>
-	// C: MAIL FROM:<shop@example.org> SIZE=42 RET=HDRS ENVID=order+2017
-	// C: RCPT TO:<customer@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;sales+2Bcustomer@example.org
+	// [1] C: MAIL FROM:<shop@example.org> SIZE=42 RET=HDRS ENVID=order+2017
+	// [1] C: RCPT TO:<customer@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;sales+2Bcustomer@example.org
 }
 
 // A password that somebody waits for goes before a newsletter, where the server sorts

@@ -366,17 +366,26 @@ func checkNothing(t *testing.T, keywords []string, env submission.Envelope) erro
 	return err
 }
 
+// unnumbered are the lines of the transcript, without the numbers of the sessions.
+func unnumbered(srv *smtptest.Server) []string {
+	all := srv.Transcript()
+	for i, line := range all {
+		_, all[i], _ = strings.Cut(line, "] ")
+	}
+	return all
+}
+
 // commands are the command lines of the transcript, and a line for the start of TLS.
 func commands(srv *smtptest.Server) []string {
-	var lines []string
-	for _, line := range srv.Transcript() {
+	var said []string
+	for _, line := range unnumbered(srv) {
 		if c, ok := strings.CutPrefix(line, "C: "); ok {
-			lines = append(lines, c)
+			said = append(said, c)
 		} else if strings.HasPrefix(line, "-- TLS") {
-			lines = append(lines, line)
+			said = append(said, line)
 		}
 	}
-	return lines
+	return said
 }
 
 func wantCommands(t *testing.T, srv *smtptest.Server, want ...string) {

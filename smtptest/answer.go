@@ -72,12 +72,12 @@ func (s *session) send(a *Answer) {
 	}
 	if a.Reply != "" {
 		for line := range strings.SplitSeq(a.Reply, "\n") {
-			s.srv.log("S: %s", line)
+			s.log("S: %s", line)
 			s.w.Data([]byte(line + "\r\n"))
 		}
 	}
 	if len(a.Raw) > 0 {
-		s.srv.log("S> %q", a.Raw)
+		s.log("S> %q", a.Raw)
 		s.w.Data(a.Raw)
 	}
 	if a.Close {

@@ -72,9 +72,9 @@ func (s *session) converse(ex saslserver.Exchange) {
 			return
 		}
 		if line == "*" {
-			s.srv.log("C: *")
+			s.log("C: *")
 		} else {
-			s.srv.log("C: ***")
+			s.log("C: ***")
 		}
 		if s.refuseEarly() {
 			return

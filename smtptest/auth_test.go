@@ -74,18 +74,20 @@ func TestTranscript(t *testing.T) {
 	dialogue(c, "> EHLO y", "< 250", "> AUTH LOGIN "+b64("user"), "< 334", "> "+b64("wrong"), "< 535", "> AUTH LOGIN", "< 334", "> *", "< 501",
 		"> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250", "> DATA", "< 354", "> ..x\r\n.", "< 250",
 		"> MAIL FROM:<a@b>", "< 250", "> RCPT TO:<c@d>", "< 250", "> BDAT 4\r\nab", "< 250", "> BDAT 0 LAST", "< 250", "> HELP", "< ?", "> QUIT", "< 221", ".")
+	dialogue(over(t, s.Pipe()), "> NOOP", "< 250")
 	want := []string{
-		"S: 220 mail.test.example ESMTP ready",
-		"C: EHLO client.example", "S: 250-mail.test.example greets client.example", "S: 250-CHUNKING", "S: 250-STARTTLS", "S: 250 AUTH LOGIN",
-		"C: STARTTLS", "S: 220 go ahead", "-- TLS",
-		"C: EHLO y", "S: 250-mail.test.example greets y", "S: 250-CHUNKING", "S: 250 AUTH LOGIN",
-		"C: AUTH LOGIN ***", "S: 334 UGFzc3dvcmQ6", "C: ***", "S: 535 user or password is wrong",
-		"C: AUTH LOGIN", "S: 334 VXNlcm5hbWU6", "C: *", "S: 501 cancelled",
-		"C: MAIL FROM:<a@b>", "S: 250 sender ok", "C: RCPT TO:<c@d>", "S: 250 recipient ok",
-		"C: DATA", "S: 354 end with a line that is one dot", "C: <4 octets>", "S: 250 message accepted",
-		"C: MAIL FROM:<a@b>", "S: 250 sender ok", "C: RCPT TO:<c@d>", "S: 250 recipient ok",
-		"C: BDAT 4", "C: <4 octets>", "S: 250 4 octets received", "C: BDAT 0 LAST", "C: <0 octets>", "S: 250 message accepted",
-		"C: HELP", `S> "?\r\n"`, "C: QUIT", "S: 221 mail.test.example closing",
+		"[1] S: 220 mail.test.example ESMTP ready",
+		"[1] C: EHLO client.example", "[1] S: 250-mail.test.example greets client.example", "[1] S: 250-CHUNKING", "[1] S: 250-STARTTLS", "[1] S: 250 AUTH LOGIN",
+		"[1] C: STARTTLS", "[1] S: 220 go ahead", "[1] -- TLS",
+		"[1] C: EHLO y", "[1] S: 250-mail.test.example greets y", "[1] S: 250-CHUNKING", "[1] S: 250 AUTH LOGIN",
+		"[1] C: AUTH LOGIN ***", "[1] S: 334 UGFzc3dvcmQ6", "[1] C: ***", "[1] S: 535 user or password is wrong",
+		"[1] C: AUTH LOGIN", "[1] S: 334 VXNlcm5hbWU6", "[1] C: *", "[1] S: 501 cancelled",
+		"[1] C: MAIL FROM:<a@b>", "[1] S: 250 sender ok", "[1] C: RCPT TO:<c@d>", "[1] S: 250 recipient ok",
+		"[1] C: DATA", "[1] S: 354 end with a line that is one dot", "[1] C: <4 octets>", "[1] S: 250 message accepted",
+		"[1] C: MAIL FROM:<a@b>", "[1] S: 250 sender ok", "[1] C: RCPT TO:<c@d>", "[1] S: 250 recipient ok",
+		"[1] C: BDAT 4", "[1] C: <4 octets>", "[1] S: 250 4 octets received", "[1] C: BDAT 0 LAST", "[1] C: <0 octets>", "[1] S: 250 message accepted",
+		"[1] C: HELP", `[1] S> "?\r\n"`, "[1] C: QUIT", "[1] S: 221 mail.test.example closing",
+		"[2] S: 220 mail.test.example ESMTP ready", "[2] C: NOOP", "[2] S: 250 still here",
 	}
 	if got := s.Transcript(); !slices.Equal(got, want) {
 		t.Errorf("transcript:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -45,7 +45,7 @@ func (s *session) readMessage() {
 	if err == nil {
 		err = s.r.ReadDots(sink{s})
 	}
-	s.srv.log("C: <%d octets>", s.msg.Size)
+	s.log("C: <%d octets>", s.msg.Size)
 	if err != nil {
 		s.breakOff(err)
 		return
@@ -205,6 +205,6 @@ func (s *session) readChunk(size int64, keep bool) error {
 		to = sink{s}
 	}
 	n, err := io.CopyN(to, s.r, size)
-	s.srv.log("C: <%d octets>", n)
+	s.log("C: <%d octets>", n)
 	return err
 }

@@ -2,7 +2,6 @@ package smtptest
 
 import (
 	"crypto/tls"
-	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -158,10 +157,11 @@ func (s *Server) Messages() []Message {
 }
 
 // Transcript returns what was said so far, in the order in which it happened in all
-// sessions. A line is "C: " or "S: " and what the client or the server said. It is
-// "C: <4096 octets>" for a message or a chunk, "S> " and a quoted string for
-// Answer.Raw, "-- TLS" where TLS started, and "-- protocol: " and what the client did
-// wrong. What a client says in an AUTH exchange is shown as ***.
+// sessions. A line begins with the number of its session: "[2] C: QUIT". After that it
+// is "C: " or "S: " and what the client or the server said. It is "C: <4096 octets>" for
+// a message or a chunk, "S> " and a quoted string for Answer.Raw, "-- TLS" where TLS
+// started, and "-- protocol: " and what the client did wrong. What a client says in an
+// AUTH exchange is shown as ***.
 func (s *Server) Transcript() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,8 +233,7 @@ func (s *Server) serverTLSConfig() (*tls.Config, error) {
 }
 
 // log adds a line to the transcript.
-func (s *Server) log(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
+func (s *Server) log(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.transcript = append(s.transcript, line)

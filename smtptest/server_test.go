@@ -208,7 +208,7 @@ func TestServerCopies(t *testing.T) {
 	if m := s.Messages()[0]; m.To[0] != "c@d" || string(m.Data) != "x\r\n" {
 		t.Errorf("message %+v", m)
 	}
-	if s.Transcript()[0] != "S: 220 mail.test.example ESMTP ready" {
+	if s.Transcript()[0] != "[1] S: 220 mail.test.example ESMTP ready" {
 		t.Error("transcript changed")
 	}
 	DefaultExtensions()[0] = "CHANGED"

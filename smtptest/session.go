@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -106,6 +107,11 @@ func (src source) Read(p []byte) (int, error) {
 // has every message that the client has sent.
 func (s *session) flush() { _ = s.w.Flush() }
 
+// log adds a line of this session to the transcript.
+func (s *session) log(format string, args ...any) {
+	s.srv.log(fmt.Sprintf("[%d] "+format, append([]any{s.id}, args...)...))
+}
+
 // run is the session, from the greeting until it hangs up.
 func (s *session) run() {
 	defer s.hangUp()
@@ -123,7 +129,7 @@ func (s *session) run() {
 	})
 	for !s.over {
 		if line, ok := s.readLine(); ok {
-			s.srv.log("C: %s", redact(line))
+			s.log("C: %s", redact(line))
 			if !s.refuseEarly() {
 				s.obey(line)
 			}
@@ -140,7 +146,7 @@ func (s *session) startTLS() {
 	if err == nil {
 		nc := tls.Server(s.raw, cfg)
 		if err = nc.Handshake(); err == nil {
-			s.srv.log("-- TLS")
+			s.log("-- TLS")
 			s.attach(nc)
 			s.encrypted, s.greeted, s.offered = true, false, nil
 			s.authenticated, s.user = false, ""
@@ -149,7 +155,7 @@ func (s *session) startTLS() {
 			return
 		}
 	}
-	s.srv.log("-- TLS failed: %v", err)
+	s.log("-- TLS failed: %v", err)
 	s.over, s.lost = true, true
 }
 

@@ -21,7 +21,7 @@ type mistake struct {
 
 // blame writes a mistake into the transcript and returns the reply to it.
 func (s *session) blame(m mistake) string {
-	s.srv.log("-- protocol: %s (Config.%s allows it)", m.text, m.lenient)
+	s.log("-- protocol: %s (Config.%s allows it)", m.text, m.lenient)
 	return s.reply(m.code, m.enhanced, m.text)
 }
 

@@ -157,6 +157,7 @@ func wantFault(t *testing.T, s *Server, want string) {
 	t.Helper()
 	var faults []string
 	for _, line := range s.Transcript() {
+		_, line, _ = strings.Cut(line, "] ")
 		if text, ok := strings.CutPrefix(line, "-- protocol: "); ok {
 			faults = append(faults, text)
 		}

@@ -299,7 +299,7 @@ func TestHeader(t *testing.T) {
 func TestFlags(t *testing.T) {
 	srv := server(t, nil)
 	send(t, letter, toServer(srv, "-user", "me", "-mechanisms", "LOGIN,PLAIN", "-name", "client.example.org")...).want(t, 0, "")
-	for _, start := range []string{"C: EHLO client.example.org", "C: AUTH LOGIN"} {
+	for _, start := range []string{"[1] C: EHLO client.example.org", "[1] C: AUTH LOGIN"} {
 		if !slices.ContainsFunc(srv.Transcript(), func(line string) bool { return strings.HasPrefix(line, start) }) {
 			t.Errorf("no %s in\n%s", start, strings.Join(srv.Transcript(), "\n"))
 		}

@@ -41,10 +41,11 @@ func (s *session) answer(verb, line string, v verdict) {
 
 // ask calls the Hook. nil means that the server has to answer.
 func (s *session) ask(verb, line, addr string) *Answer {
-	if s.srv.config.Hook == nil {
+	hook := s.srv.currentHook()
+	if hook == nil {
 		return nil
 	}
-	return s.srv.config.Hook(Command{
+	return hook(Command{
 		Session: s.id,
 		Verb:    verb,
 		Line:    line,

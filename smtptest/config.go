@@ -82,14 +82,9 @@ type Config struct {
 	// Discard makes the server count the bytes of messages but not keep them:
 	// Message.Data is nil. A message can then be larger than memory.
 	Discard bool
-	// Hook, when set, sees each command before the server answers it, except one that
-	// was sent too early and ends the session. If it returns an Answer, that is the
-	// answer; if it returns nil, the server answers. An Answer has the same effect as
-	// the same reply of the server: 250 to RCPT adds a recipient, even one that the
-	// server would refuse; after 354 to DATA the server reads a message; 235 to
-	// RESPONSE authenticates; the keywords in a reply to EHLO are the ones that are
-	// offered. Sessions call Hook concurrently. It must not call Server.Close.
-	Hook func(Command) *Answer
+	// Hook, when set, may answer any command instead of the server. Server.SetHook
+	// replaces it.
+	Hook Hook
 
 	// LenientGreeting allows a client to speak before the greeting. Otherwise the
 	// first command is answered with 554, and the session ends.

@@ -1,6 +1,23 @@
 package smtptest
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Hook sees each command before the server answers it, except one that was sent too
+// early and ends the session. If it returns an Answer, that is the answer; if it returns
+// nil, the server answers. An Answer has the same effect as the same reply of the server:
+// 250 to RCPT adds a recipient, even one that the server would refuse; after 354 to DATA
+// the server reads a message; 235 to RESPONSE authenticates; the keywords in a reply to
+// EHLO are the ones that are offered.
+//
+// Sessions call a Hook concurrently. It may call every method of the Server except Close,
+// which waits for it.
+type Hook func(Command) *Answer
 
 // Command is what a Hook is asked about.
 type Command struct {
@@ -49,4 +66,129 @@ type Answer struct {
 	// Reset makes Close abrupt: the client reads ECONNRESET. On a TCP connection the
 	// server sends a RST. Reset has no effect without Close.
 	Reset bool
+}
+
+// On answers the commands with this verb that are about this address with reply. The
+// verb is one of Command.Verb in any case; "" is any. addr is compared with Command.Addr,
+// the domain in any case, the local part exactly, unless it is postmaster; "" is any
+// command, with an address or without, and "<>" is the null sender of MAIL. It may stand
+// in brackets.
+//
+// reply is as in Answer.Reply. After one that begins with 421 the server hangs up
+// (RFC 5321, 4.2.2). With "" the server says nothing and goes on.
+func On(verb, addr, reply string) Hook {
+	null := addr == "<>"
+	if len(addr) > 2 && addr[0] == '<' && addr[len(addr)-1] == '>' {
+		addr = addr[1 : len(addr)-1]
+	}
+	addr = mailboxKey(addr)
+	return func(c Command) *Answer {
+		switch {
+		case verb != "" && !strings.EqualFold(verb, c.Verb):
+			return nil
+		case null && !isNullSender(c), !null && addr != "" && addr != mailboxKey(c.Addr):
+			return nil
+		}
+		return &Answer{Reply: reply, Close: strings.HasPrefix(reply, "421")}
+	}
+}
+
+// isNullSender says whether c is MAIL FROM:<>. Command.Addr is empty too where there is no
+// path at all.
+func isNullSender(c Command) bool {
+	return c.Verb == "MAIL" && c.Addr == "" && (c.Line == "" || strings.Contains(c.Line, "<>"))
+}
+
+// mailboxKey is equal for two spellings of one mailbox: the domain ignores case, and so
+// does postmaster (RFC 5321, 2.4 and 4.5.1).
+func mailboxKey(addr string) string {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 {
+		at = len(addr)
+	}
+	local := addr[:at]
+	if strings.EqualFold(local, "postmaster") {
+		local = "postmaster"
+	}
+	return local + strings.ToLower(addr[at:])
+}
+
+// Times answers as h does, n times in all sessions together; what h lets pass does not
+// count. After that, and at once if n is 0 or negative, every command passes, and h is
+// not asked any more. A nil h answers nothing.
+func Times(n int, h Hook) Hook {
+	var left atomic.Int64
+	left.Store(int64(n))
+	return func(c Command) *Answer {
+		if h == nil || left.Load() <= 0 {
+			return nil
+		}
+		a := h(c)
+		if a == nil || left.Add(-1) < 0 { // others may have had the last ones meanwhile
+			return nil
+		}
+		return a
+	}
+}
+
+// Delay answers as h does, d later: d is added to Answer.Delay. What h lets pass is not
+// delayed. A d that is not positive delays nothing. A nil h answers nothing.
+func Delay(d time.Duration, h Hook) Hook {
+	return func(c Command) *Answer {
+		if h == nil {
+			return nil
+		}
+		a := h(c)
+		if a == nil {
+			return nil
+		}
+		later := *a // the Answer may be one that h returns again
+		later.Delay += max(d, 0)
+		return &later
+	}
+}
+
+// First answers as the first of the hooks does that answers; those after it are not asked.
+// It skips nil.
+func First(hooks ...Hook) Hook {
+	hooks = slices.Clone(hooks)
+	return func(c Command) *Answer {
+		for _, h := range hooks {
+			if h == nil {
+				continue
+			}
+			if a := h(c); a != nil {
+				return a
+			}
+		}
+		return nil
+	}
+}
+
+// Greylist answers RCPT for a recipient that it does not know with 451. A try that comes d
+// or more after the first one is let pass, and so is every later one; one that comes
+// earlier is answered 451 again. If d is not positive, the second try passes.
+//
+// A recipient is known by its address alone, whoever sends, in whatever session. Each call
+// of Greylist returns a hook with a memory of its own, which Server.Reset, Stop and Start
+// do not touch.
+func Greylist(d time.Duration) Hook {
+	var mu sync.Mutex
+	first := map[string]time.Time{}
+	return func(c Command) *Answer {
+		if c.Verb != "RCPT" || c.Addr == "" {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		key := mailboxKey(c.Addr)
+		since, known := first[key]
+		if known && time.Since(since) >= d {
+			return nil
+		}
+		if !known {
+			first[key] = time.Now()
+		}
+		return &Answer{Reply: "451 4.7.1 greylisted, try again later"}
+	}
 }

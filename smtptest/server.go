@@ -25,6 +25,7 @@ type Server struct {
 	running  sync.WaitGroup
 
 	mu         sync.Mutex
+	hook       Hook
 	closed     bool
 	open       map[*session]bool
 	sessions   int
@@ -57,6 +58,7 @@ func NewServer(c *Config) *Server {
 	s.config.Mechanisms = slices.Clone(s.config.Mechanisms)
 	s.config.Accounts = maps.Clone(s.config.Accounts)
 	s.config.TLSConfig = s.config.TLSConfig.Clone()
+	s.hook = s.config.Hook
 	s.identity = sync.OnceValues(func() (*identity, error) { return newIdentity(s.config.Hostname) })
 
 	s.listen()
@@ -140,6 +142,21 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.running.Wait()
+}
+
+// SetHook makes h what may answer commands, instead of Config.Hook or the hook that was set
+// before; nil is none. It counts for each command that comes after it, in sessions that are
+// open as well. A hook that is being asked meanwhile still gives its answer.
+func (s *Server) SetHook(h Hook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = h
+}
+
+func (s *Server) currentHook() Hook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hook
 }
 
 // Messages returns copies of the messages accepted so far, oldest first. A message is

@@ -41,8 +41,13 @@ func (s *session) answer(verb, line string, v verdict) {
 
 // ask calls the Hook. nil means that the server has to answer.
 func (s *session) ask(verb, line, addr string) *Answer {
-	hook := s.srv.currentHook()
-	if hook == nil {
+	s.srv.mu.Lock()
+	hook, stopped := s.srv.hook, s.stopped
+	s.srv.mu.Unlock()
+	switch {
+	case stopped:
+		return &Answer{Close: true}
+	case hook == nil:
 		return nil
 	}
 	return hook(Command{
@@ -63,7 +68,7 @@ func (s *session) send(a *Answer) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-s.srv.done:
+		case <-s.gone:
 			s.over = true
 		}
 	}

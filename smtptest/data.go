@@ -76,7 +76,7 @@ func (s *session) finish(line string) {
 	s.hasty = s.hastyAfter("MESSAGE")
 	v := verdict{
 		reply:   s.reply(250, "2.0.0", "message accepted"),
-		accept:  func(string) { s.srv.record(s.msg.clone()) },
+		accept:  func(string) { s.srv.record(s, s.msg.clone()) },
 		mistake: s.checkEightBit(),
 	}
 	if refusal := s.checkMessage(); refusal != "" {
@@ -137,7 +137,7 @@ func (s *session) bdat(line, arg string) {
 	}
 	switch {
 	case hooked != nil && keep && last:
-		s.srv.record(s.msg.clone())
+		s.srv.record(s, s.msg.clone())
 		s.send(hooked)
 		s.endTransaction()
 	case hooked != nil:

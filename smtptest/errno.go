@@ -4,8 +4,10 @@ package smtptest
 
 import "syscall"
 
-// What a socket's errors wrap after a RST, and after the other end has closed.
+// What a socket's errors wrap after a RST, after the other end has closed, and when nobody
+// listens.
 const (
-	errnoReset = syscall.ECONNRESET
-	errnoPipe  = syscall.EPIPE
+	errnoReset   = syscall.ECONNRESET
+	errnoPipe    = syscall.EPIPE
+	errnoRefused = syscall.ECONNREFUSED
 )

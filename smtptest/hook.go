@@ -57,7 +57,7 @@ type Answer struct {
 	// Raw is sent after Reply, exactly as it is. Use it for what is not a reply.
 	Raw []byte
 	// Delay is the time to wait first. Replies to earlier commands are sent before
-	// it. Server.Close ends it early.
+	// it. Server.Close and Stop end it early.
 	Delay time.Duration
 	// Close hangs up after Reply and Raw. The client can still read all of that,
 	// because the server keeps reading, and discards, what the client sends. The

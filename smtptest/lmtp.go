@@ -59,7 +59,7 @@ func (s *session) answerEach(line, reply string) {
 		}
 	}
 	if len(taken.To) > 0 {
-		s.srv.record(taken)
+		s.srv.record(s, taken)
 	}
 	for _, a := range answers {
 		if s.send(a); s.over {

@@ -32,6 +32,13 @@ type DeliverBy struct {
 	Trace  bool          // T: report each relay
 }
 
+// copy copies all of it.
+func (m Message) copy() Message {
+	m = m.clone()
+	m.Data = slices.Clone(m.Data)
+	return m
+}
+
 // clone copies the envelope; Data stays shared.
 func (m Message) clone() Message {
 	m.Params = slices.Clone(m.Params)

@@ -22,7 +22,7 @@ const (
 	maxLine = 64 << 10
 )
 
-// session is one SMTP session. One goroutine runs it; others call only raw.Close.
+// session is one SMTP session. One goroutine runs it; others only hang up on it.
 type session struct {
 	srv *Server
 	id  int
@@ -54,13 +54,16 @@ type session struct {
 	early   bool    // what comes next was sent before the client had that reply
 	replied int64   // octets that the server had written before that reply
 
+	gone    chan struct{} // closed when the server hangs up on it
+	stopped bool          // by Server.Stop; guarded by Server.mu
+
 	over  bool // leave the command loop
 	lost  bool // the client is gone: nothing to send to it or to read
 	reset bool // end with a RST
 }
 
 func newSession(srv *Server, raw net.Conn, id int) *session {
-	s := &session{srv: srv, id: id, raw: raw}
+	s := &session{srv: srv, id: id, raw: raw, gone: make(chan struct{})}
 	s.sasl = saslserver.Session{
 		Accounts:   srv.config.Accounts,
 		Hostname:   srv.config.Hostname,
@@ -109,7 +112,7 @@ func (s *session) flush() { _ = s.w.Flush() }
 
 // log adds a line of this session to the transcript.
 func (s *session) log(format string, args ...any) {
-	s.srv.log(fmt.Sprintf("[%d] "+format, append([]any{s.id}, args...)...))
+	s.srv.log(s, fmt.Sprintf("[%d] "+format, append([]any{s.id}, args...)...))
 }
 
 // run is the session, from the greeting until it hangs up.

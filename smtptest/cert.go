@@ -16,6 +16,7 @@ import (
 // identity is a server certificate and the CA that signed it. Both exist in memory
 // only.
 type identity struct {
+	ca    *x509.Certificate
 	roots *x509.CertPool
 	chain tls.Certificate
 }
@@ -62,6 +63,7 @@ func newIdentity(hostname string) (*identity, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
 	return &identity{
+		ca:    ca,
 		roots: roots,
 		chain: tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf},
 	}, nil

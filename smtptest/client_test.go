@@ -113,6 +113,19 @@ func lenient(c Config) *Config {
 	return &c
 }
 
+// needsIPv6 skips a test where the loopback interface has no IPv6.
+func needsIPv6(t *testing.T, addr string) {
+	t.Helper()
+	if !strings.HasPrefix(addr, "[") {
+		return
+	}
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	l.Close()
+}
+
 func dial(t *testing.T, s *Server) net.Conn {
 	t.Helper()
 	return dialNetwork(t, "tcp", s.Addr())

@@ -42,6 +42,7 @@ func TestStop(t *testing.T) {
 		"every address": {Addr: ":0"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			needsIPv6(t, config.Addr)
 			s := newServer(t, &config)
 			network := "tcp"
 			if config.Network != "" {

@@ -29,9 +29,10 @@ var mayImport = map[string][]string{
 	"internal/smtpwire":            {},
 	"internal/link":                {module + "/internal/smtpwire"},
 	"internal/transfer":            {module + "/internal/link", module + "/internal/smtpwire"},
-	"smtptest":                     {module + "/internal/smtpwire", module + "/smtptest/internal/saslserver", module + "/smtptest/internal/syntax"},
+	"smtptest":                     {module + "/internal/smtpwire", module + "/smtptest/internal/mimefield", module + "/smtptest/internal/saslserver", module + "/smtptest/internal/syntax"},
 	"smtptest/internal/saslserver": {module + "/smtptest/internal/syntax", "github.com/xdg-go/scram"},
 	"smtptest/internal/syntax":     {},
+	"smtptest/internal/mimefield":  {},
 }
 
 // sourceFiles parses every file that is not a test.

@@ -109,6 +109,7 @@ func (p *player) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reportUnread()
+	p.closed = true
 	if p.at < len(p.steps) && p.steps[p.at].kind == stepEOF {
 		p.at++
 	}

@@ -3,7 +3,9 @@ package smtptest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -25,6 +27,7 @@ type player struct {
 	steps    []step
 	at       int  // the step the client has to take
 	done     int  // octets of it that the client sent
+	closed   bool // by the client
 	silent   bool // the server says nothing any more: the client may wait
 	finished bool // the test has ended: nothing can be reported any more
 	failed   bool
@@ -98,7 +101,14 @@ func (p *player) finish() {
 	defer p.mu.Unlock()
 	if p.at < len(p.steps) {
 		st := p.steps[p.at]
-		p.fail("the script stopped at line %d: %s%s", st.line, st.source, p.progress())
+		came := "the client sent nothing more and did not close"
+		switch {
+		case p.closed:
+			came = "the client closed instead"
+		case st.kind == stepEOF:
+			came = "the client did not close"
+		}
+		p.fail("the script stopped at line %d: %s%s; %s", st.line, st.source, p.progress(), came)
 	}
 	p.finished = true
 }
@@ -112,7 +122,7 @@ func (p *player) progress() string {
 	case st.kind == stepExpect:
 		return " (so far " + quote(st.data[:p.done]) + ")"
 	}
-	return " (so far some octets)"
+	return " (so far " + strconv.Itoa(p.done) + " bytes)"
 }
 
 // matchStep compares the start of b with the current step and returns how many octets
@@ -123,18 +133,23 @@ func (p *player) matchStep(b []byte) int {
 		if p.silent {
 			return len(b)
 		}
-		p.fail("the client sent %s after the end of the script", quote(b))
+		if p.at == 0 {
+			p.fail("the client sent %s, but the script is empty", quote(firstLine(b)))
+			return 0
+		}
+		last := p.steps[p.at-1]
+		p.fail("the client sent %s after the end of the script, line %d: %s", quote(firstLine(b)), last.line, last.source)
 		return 0
 	}
 	st := &p.steps[p.at]
 	n := 0
 	switch {
 	case st.kind == stepEOF:
-		p.fail("line %d: the client sent %s where it must close", st.line, quote(b))
+		p.fail("line %d: the client sent %s where it must close", st.line, quote(firstLine(b)))
 		return 0
 	case p.read < p.due:
 		p.fail("line %d: the client sent %s too early: it has not read what the server says before %s",
-			st.line, quote(b), st.source)
+			st.line, quote(firstLine(b)), st.source)
 		return 0
 	case st.kind == stepAny:
 		n = min(len(b), st.count-p.done)
@@ -148,8 +163,9 @@ func (p *player) matchStep(b []byte) int {
 	want := st.data[p.done:]
 	n = min(len(want), len(b))
 	if !bytes.Equal(b[:n], want[:n]) {
-		got := append(bytes.Clone(st.data[:p.done]), firstLine(b)...)
-		p.fail("line %d: expected %s, got %s", st.line, quote(st.data), quote(got))
+		same := prefix(b, want)
+		got := slices.Concat(st.data[:p.done], b[:same], firstLine(b[same:]))
+		p.fail("line %d: %s", st.line, difference(st.data, got, p.done+same))
 		return 0
 	}
 	if p.done += n; p.done == len(st.data) {
@@ -163,7 +179,12 @@ func (p *player) matchStep(b []byte) int {
 func (p *player) reportWait() {
 	p.t.Helper()
 	if p.at == len(p.steps) {
-		p.fail("the client waits for more than the script has; if that is right, end the script with stall or close")
+		after := ", which is empty"
+		if p.at > 0 {
+			last := p.steps[p.at-1]
+			after = ", after line " + strconv.Itoa(last.line) + ": " + last.source
+		}
+		p.fail("the client waits for more than the script has%s; if that is right, end the script with stall or close", after)
 		return
 	}
 	st := &p.steps[p.at]
@@ -198,6 +219,25 @@ func firstLine(b []byte) []byte {
 		return b[:i+1]
 	}
 	return b
+}
+
+// prefix returns how many octets a and b have in common at their start.
+func prefix(a, b []byte) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// difference shows what was expected and what came. If they begin to differ late, it leaves
+// out most of what they have in common.
+func difference(want, got []byte, at int) string {
+	start := at - maxReported/2
+	if start <= 0 || len(want) <= maxReported && len(got) <= maxReported {
+		return fmt.Sprintf("expected %s, got %s", quote(want), quote(got))
+	}
+	return fmt.Sprintf("expected ...%s, got ...%s (from byte %d on)", quote(want[start:]), quote(got[start:]), start)
 }
 
 // quote shows octets, the first of them if there are many.

@@ -201,6 +201,7 @@ func (st *step) join(next step) {
 		a.at += len(st.data)
 		st.asked = append(st.asked, a)
 	}
+	st.line, st.source = next.line, next.source
 	st.data = append(st.data, next.data...)
 	st.segments = [][]byte{st.data}
 }

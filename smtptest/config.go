@@ -32,7 +32,8 @@ type Config struct {
 	Network string
 	// Addr is the address that the server listens on, "host:port", or with the Network
 	// "unix" the path of the socket, which must not exist yet. "" is a free port of the
-	// loopback interface, or a socket in a temporary directory. Close removes the socket.
+	// loopback interface, or a socket in a temporary directory. Stop and Close remove the
+	// socket, and Start makes it again at the same path.
 	Addr string
 	// TLSConfig, when set, restricts TLS or asks for client certificates. If it has
 	// no certificate and no callback that chooses one, the server adds its own

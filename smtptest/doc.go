@@ -3,35 +3,89 @@
 //
 // # Server
 //
-// [NewServer] starts an SMTP server that knows the protocol and keeps to it:
-// EHLO, STARTTLS, AUTH, PIPELINING, DATA, BDAT, and the parameters of DSN, SIZE,
-// 8BITMIME, SMTPUTF8, REQUIRETLS, MT-PRIORITY, FUTURERELEASE, DELIVERBY and RRVS. It authenticates its Config.Accounts by
-// PLAIN, LOGIN, DIGEST-MD5, CRAM-MD5, SCRAM with and without channel binding,
-// NTLM, XOAUTH2 and OAUTHBEARER; EXTERNAL and ANONYMOUS need no account. With
-// Config.LMTP it speaks LMTP, with Config.Network "unix" over a Unix socket.
+// [New] starts a server for one test. The program under test is told where it is, and sends;
+// the test takes what arrived.
 //
-//	srv := smtptest.NewServer(&smtptest.Config{
-//		Accounts: map[string]string{"user": "secret"},
-//	})
-//	defer srv.Close()
-//	// ... let the program send to srv.Addr() and trust srv.ClientTLSConfig() ...
-//	for _, m := range srv.Messages() {
-//		t.Logf("from %s to %v: %s", m.From, m.To, m.Data)
+//	func TestOrder(t *testing.T) {
+//		srv := smtptest.New(t, nil)
+//		shop := newShop(srv.URL()) // the program under test
+//		shop.order("customer@example.net")
+//
+//		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+//		defer cancel()
+//		m, err := srv.Next(ctx) // waits, since the shop sends when it likes to
+//		if err != nil {
+//			t.Fatal(err) // says what came and what was last said
+//		}
+//		letter, err := m.Parse()
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		if m.To[0] != "customer@example.net" || letter.Subject != "Your order" {
+//			t.Errorf("to %v: %s", m.To, letter.Subject)
+//		}
 //	}
 //
-// To test what the program does when mail fails, set Config.Hook. It may answer any
-// command instead of the server: refuse it, delay it, hang up, or send nonsense.
+// When the test fails, its log has all that was said, with the number of the session in
+// front of each line. [Server.Wait] waits for a number of messages, [Server.Messages] does
+// not wait, [Server.Reset] begins anew. [Server.URL] is all that a client needs which is
+// configured by submission.ParseURL; other programs take [Server.Addr] and trust
+// [Server.ClientTLSConfig] or, in another process, [Server.CertificatePEM].
 //
-//	Hook: func(c smtptest.Command) *smtptest.Answer {
-//		if c.Verb == "RCPT" && strings.Contains(c.Line, "<nobody@") {
-//			return &smtptest.Answer{Reply: "550 5.1.1 no such mailbox"}
+// # When mail fails
+//
+// A [Hook] may answer any command instead of the server: refuse it, delay it, hang up, or
+// send nonsense. Most hooks are made of a few parts.
+//
+//	srv.SetHook(smtptest.On("RCPT", "gone@example.net", "550 5.1.1 no such user"))
+//	srv.SetHook(smtptest.Times(2, smtptest.On("MAIL", "", "451 4.3.0 later")))
+//	srv.SetHook(smtptest.Delay(time.Minute, smtptest.On("DATA", "", "421 4.3.2 closing")))
+//	srv.SetHook(smtptest.Greylist(5 * time.Minute))
+//
+// [First] joins several. What they cannot say is a function:
+//
+//	srv.SetHook(func(c smtptest.Command) *smtptest.Answer {
+//		if c.Verb == "MESSAGE" && len(c.Message.To) > 100 {
+//			return &smtptest.Answer{Reply: "550 5.7.1 too many at once"}
 //		}
-//		return nil
-//	},
+//		return nil // the server answers
+//	})
+//
+// [Server.Stop] is a crash: sessions are cut, and connections refused, until [Server.Start]
+// takes the server up again on the same port.
+//
+//	srv.Stop()
+//	shop.order("customer@example.net") // must not get lost
+//	srv.Start()
+//	m, err := srv.Next(ctx)
+//
+// # Time
+//
+// The server works in a bubble of testing/synctest, where an hour passes at once. Call New in
+// the bubble, and let the program connect by [Server.DialContext], which needs no socket:
+// the Server itself is a submission.Dialer. A bubble cannot wait for what comes over a real
+// socket, so call neither Addr nor URL there.
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		srv := smtptest.New(t, &smtptest.Config{Hook: smtptest.Greylist(time.Hour)})
+//		client, err := submission.New("mail.test.example", &submission.Options{
+//			Dialer: srv, TLSConfig: srv.ClientTLSConfig()})
+//		...
+//		time.Sleep(time.Hour)
+//		...
+//	})
+//
+// # What the server speaks
+//
+// EHLO, STARTTLS, AUTH, PIPELINING, DATA, BDAT, and the parameters of DSN, SIZE,
+// 8BITMIME, SMTPUTF8, REQUIRETLS, MT-PRIORITY, FUTURERELEASE, DELIVERBY and RRVS. It
+// authenticates its Config.Accounts by PLAIN, LOGIN, DIGEST-MD5, CRAM-MD5, SCRAM with and
+// without channel binding, NTLM, XOAUTH2 and OAUTHBEARER; EXTERNAL and ANONYMOUS need no
+// account. With Config.LMTP it speaks LMTP, with Config.Network "unix" over a Unix socket.
 //
 // The server holds the program to the protocol. What a lenient server would let pass,
 // and another one would not, it refuses, and its transcript has a line that begins
-// with "-- protocol:" and says what the program did wrong:
+// with "-- protocol:", after the number of its session, and says what the program did wrong:
 //
 //	554  sent before the greeting; the session ends                  LenientGreeting
 //	503  sent before the last reply, though PIPELINING is not
@@ -54,7 +108,7 @@
 // after it. It never takes for early what was not.
 //
 // [Server.Transcript], [Server.RoundTrips] and [Server.Sessions] tell what the
-// client did. [Server.Pipe] opens a session without a socket, for testing/synctest.
+// client did. [Server.Pipe] opens one session without a socket.
 //
 // # Play
 //
@@ -94,7 +148,8 @@
 // The client must send all C lines that follow each other before it waits for a
 // reply: a client that waits in between, in lockstep instead of in one flight, is
 // reported. A client is also reported if it sends what comes after an S line before
-// it has read all of that line.
+// it has read all of that line. A report shows the line of the script, what the client had to
+// do there, and what it did.
 //
 // A client that closes must have read something of each S: and S> line that the script
 // came to, or it is reported: it has not read its verdict. It may close in the middle

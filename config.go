@@ -155,7 +155,7 @@ func (c *config) checkNames() error {
 		c.local = name
 	}
 	if c.From != "" && c.From != NullSender {
-		if _, err := address.Parse(c.From); err != nil {
+		if _, err := address.ParsePath(c.From); err != nil {
 			return &OptionError{"From", &badAddress{c.From, err}}
 		}
 	}

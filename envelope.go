@@ -12,7 +12,8 @@ const NullSender = "<>"
 // with ErrUnsupported. It is copied, so you may change it afterwards. The message
 // itself is not part of it, and no header field is read or written.
 type Envelope struct {
-	// From is the sender, "local@domain". Empty means Options.From.
+	// From is the sender, "local@domain", which may stand in one pair of angle brackets.
+	// Empty means Options.From. A display name is refused.
 	From string
 	// To are the recipients, at least one. A recipient that is listed twice is
 	// sent to twice.
@@ -42,8 +43,8 @@ type Envelope struct {
 	UTF8 bool
 	// RequireTLS asks that the message travels over TLS on every hop (RFC 8689).
 	RequireTLS bool
-	// Submitter is who submitted the message, for AUTH= of RFC 4954, 5; "<>"
-	// means unknown. Empty sends nothing.
+	// Submitter is who submitted the message, for AUTH= of RFC 4954, 5: an address as
+	// in From. "<>" means unknown. Empty sends nothing.
 	Submitter string
 	// Size is the size in bytes to announce for a message of more than 64 KiB,
 	// which the client cannot measure before it sends; 0 means unknown. A shorter
@@ -77,7 +78,9 @@ type Envelope struct {
 
 // Recipient is one recipient of a message.
 type Recipient struct {
-	// Addr is "local@domain", or "Postmaster" alone.
+	// Addr is "local@domain", or "Postmaster" alone. It may stand in one pair of angle
+	// brackets, as some libraries hand it out. A display name is refused; ParseTo reads
+	// addresses with names.
 	Addr string
 	// Notify overrides Envelope.DSN.Notify; zero leaves it.
 	Notify Notify

@@ -32,6 +32,7 @@ var parameters = []struct {
 	{"Submitter", func(e *submission.Envelope) { e.Submitter = "e=mc2+x@test.example" }, []string{"AUTH PLAIN"}, " AUTH=e+3Dmc2+2Bx@test.example", ""},
 	{"Submitter, domain", func(e *submission.Envelope) { e.Submitter = "x@тест.example" }, []string{"AUTH PLAIN"}, " AUTH=x@xn--e1aybc.example", ""},
 	{"Submitter, quoted", func(e *submission.Envelope) { e.Submitter = `"a b"@test.example` }, []string{"AUTH PLAIN"}, ` AUTH="a+20b"@test.example`, ""},
+	{"Submitter in brackets", func(e *submission.Envelope) { e.Submitter = "<e=mc2+x@test.example>" }, []string{"AUTH PLAIN"}, " AUTH=e+3Dmc2+2Bx@test.example", ""},
 	{"Submitter unknown", func(e *submission.Envelope) { e.Submitter = "<>" }, []string{"AUTH PLAIN"}, " AUTH=<>", ""},
 	{"Params", func(e *submission.Envelope) { e.Params = []string{"X-FLAG"} }, []string{"X-FLAG"}, " X-FLAG", ""},
 	{"Params with a value", func(e *submission.Envelope) { e.Params = []string{"MTRK=YWJj:60"} }, []string{"MTRK"}, " MTRK=YWJj:60", ""},

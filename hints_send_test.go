@@ -20,6 +20,11 @@ func TestHintAddress(t *testing.T) {
 		{"a@x.example (Anna)", name, ""},
 		{" a@x.example", spaces, ", b@"},
 		{"a@x.example ", spaces, ""},
+		{" <a@x.example>", "no spaces around it: <a@x.example>", "ParseTo"},
+		{"< a@x.example >", "", "display name"},
+		{"<a@x.example> Anna", "", "display name"},
+		{"<a@x.example", "", "display name"},
+		{"<<a@x.example>>", "", "display name"},
 		{"a@x.example\n", "no line break around it: a@x.example", ", b@"},
 		{"a@x.example\r\n", "no line break around it: a@x.example", ", b@"},
 		{"a@x.example\nb@y.example\n", one, spaces},
@@ -63,7 +68,7 @@ func TestHintAddress(t *testing.T) {
 		})
 	}
 	// What is wrong is not the address.
-	env := memoTo("b@test.example")
+	env := memoTo("<b@test.example>")
 	env.To[0].ORCPT = "no type;"
 	c, err := submission.New(testHost, nil)
 	if err != nil {
@@ -71,7 +76,7 @@ func TestHintAddress(t *testing.T) {
 	}
 	defer c.Close()
 	_, err = c.Send(t.Context(), env, strings.NewReader(memo))
-	wantSays(t, err, []string{`"b@test.example"`, "ORCPT"}, []string{"display name"})
+	wantSays(t, err, []string{`"<b@test.example>"`, "ORCPT"}, []string{"display name", "spaces"})
 }
 
 // A parameter, or a flight, that was offered and then refused: what was sent is

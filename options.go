@@ -68,7 +68,7 @@ type Options struct {
 	// pipe, and the host is named localhost or a loopback address as well. A
 	// connection through SOCKS5 or HTTPConnect never counts.
 	InsecureAuth bool
-	// From is the sender of envelopes without a From.
+	// From is the sender of envelopes without a From, and written as there.
 	From string
 	// Disable lists extensions to treat as not offered, for servers that offer
 	// an extension and then refuse its use.

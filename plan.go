@@ -104,7 +104,7 @@ func (p *plan) writeMail() error {
 	}
 	if p.from != NullSender {
 		var err error
-		if sender, err = address.Parse(p.from); err != nil {
+		if sender, err = address.ParsePath(p.from); err != nil {
 			return &SenderError{Addr: p.from, Err: err}
 		}
 	}
@@ -165,7 +165,7 @@ func appendSubmitter(b []byte, submitter string) ([]byte, error) {
 	case NullSender:
 		return append(b, " AUTH=<>"...), nil
 	}
-	box, err := address.Parse(submitter)
+	box, err := address.ParsePath(submitter)
 	if err == nil && box.NeedsSMTPUTF8() {
 		err = errors.New("not ASCII")
 	}
@@ -178,13 +178,13 @@ func appendSubmitter(b []byte, submitter string) ([]byte, error) {
 // writeRcpt writes one RCPT command.
 func (p *plan) writeRcpt(planned *plannedRcpt, r *Recipient) error {
 	var box address.Mailbox
-	if strings.EqualFold(r.Addr, "Postmaster") {
-		box.Local = r.Addr // RFC 5321, 4.1.1.3: the one name without a domain
-	} else if r.Addr == NullSender || r.Addr == "" {
+	if addr := address.Bare(r.Addr); strings.EqualFold(addr, "Postmaster") {
+		box.Local = addr // RFC 5321, 4.1.1.3: the one name without a domain
+	} else if addr == "" {
 		return errors.New("the null path is not a recipient")
 	} else {
 		var err error
-		if box, err = address.Parse(r.Addr); err != nil {
+		if box, err = address.Parse(addr); err != nil {
 			return err
 		}
 	}

@@ -76,11 +76,23 @@ var goodAddresses = []struct{ addr, path string }{
 	{"x@BÜCHER.example", "x@xn--bcher-kva.example"},
 	{"x@faß.example", "x@xn--fa-hia.example"},
 	{"x@例え。テスト", "x@xn--r8jz45g.xn--zckzah"},
+	// One pair of angle brackets, as it stands in a path.
+	{"<user@test.example>", "user@test.example"},
+	{`<"first last"@test.example>`, `"first last"@test.example`},
+	{`<">"@test.example>`, `">"@test.example`},
+	{`"<a@b>"@test.example`, ""},
+	{"<x@тест.example>", "x@xn--e1aybc.example"},
+	{"<x@[192.0.2.1]>", "x@[192.0.2.1]"},
+	{"<x@" + domainOf(252) + ">", "x@" + domainOf(252)},
 }
 
 // badAddresses are refused before anything is sent.
 var badAddresses = []string{
-	"", "<>", "@", "a", "a@", "@b", "user", "user.test.example", "<user@test.example>", "Name <user@test.example>",
+	"", "<>", "@", "a", "a@", "@b", "user", "user.test.example",
+	// A name, and brackets that are not one pair around the whole.
+	"Name <user@test.example>", `"Name" <user@test.example>`, "<user@test.example> Name", "<<user@test.example>>", "<user@test.example", "user@test.example>", "<user@test.example>x",
+	"x<user@test.example>", "<<>>", "<<user@test.example>", "<user@test.example>>", "< user@test.example>", "<user@test.example >", " <user@test.example>", "<user@test.example> ", "< >", "<", ">", "><",
+	"<user@test.example>\r\n", "<user@test.example\n>", "<a@b><c@d>", "<a@b>,<c@d>", "<@relay.example:a@test.example>", "<user>", "<@>",
 	"a b@test.example", "a @test.example", "a@ test.example", "a@test.example ", " a@test.example", "a@test example",
 	"a@b@c", "a,b@test.example", "a;b@test.example", "a:b@test.example", "a(b)@test.example", "a[b@test.example", `a\b@test.example`, `a"b@test.example`,
 	"a<b@test.example", "a>b@test.example", "a@b>", "a@b> ORCPT=x", "a@b>\r\nRCPT TO:<c@d", "a@b<c", "a@b,c@d", "a@b;c", "a@b/c", `a@"b"`, "a@b(c)", "a@b:25", "a@b\\c",
@@ -165,22 +177,27 @@ func TestBadAddresses(t *testing.T) {
 // Postmaster without a domain is a recipient, in upper and lower case, and only that. The
 // null path is a sender, and only that.
 func TestSpecialPaths(t *testing.T) {
-	for _, name := range []string{"Postmaster", "postmaster", "POSTMASTER"} {
-		s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<"+name+">\nS: 250 ok\nC: DATA\nS: 354 go\n"+memoData+"S: 250 ok\nC: QUIT\nS: 221 bye\neof"), plainText())
-		mustSend(t, s, submission.Envelope{From: submission.NullSender, To: submission.To(name)})
+	for _, name := range []string{"Postmaster", "postmaster", "POSTMASTER", "<Postmaster>", "<postmaster>"} {
+		s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<"+strings.Trim(name, "<>")+">\nS: 250 ok\nC: DATA\nS: 354 go\n"+memoData+"S: 250 ok\nC: QUIT\nS: 221 bye\neof"), plainText())
+		res := mustSend(t, s, submission.Envelope{From: submission.NullSender, To: submission.To(name)})
+		if got := res.Recipients[0].Addr; got != name {
+			t.Errorf("the result names %q, want %q", got, name)
+		}
 		s.Close()
 	}
 	s := openSession(t, play(t, "whole", greeted("AUTH PLAIN")+"C: QUIT\nS: 221 bye\neof"), plainText())
 	defer s.Close()
-	_, err := send(s, submission.Envelope{From: "Postmaster", To: submission.To("b@test.example")})
-	wantError[*submission.SenderError](t, err)
-	_, err = send(s, memoTo(submission.NullSender))
-	wantError[*submission.AddressError](t, err)
-	env := memoTo("b@test.example")
-	env.Submitter = "Postmaster"
-	if _, err = send(s, env); err == nil {
-		t.Error("Postmaster without a domain was accepted as a submitter")
+	for _, name := range []string{"Postmaster", "<Postmaster>"} {
+		_, err := send(s, submission.Envelope{From: name, To: submission.To("b@test.example")})
+		wantError[*submission.SenderError](t, err)
+		env := memoTo("b@test.example")
+		env.Submitter = name
+		if _, err = send(s, env); err == nil {
+			t.Errorf("%s without a domain was accepted as a submitter", name)
+		}
 	}
+	_, err := send(s, memoTo(submission.NullSender))
+	wantError[*submission.AddressError](t, err)
 	_, err = send(s, submission.Envelope{From: "a@test.example"})
 	verdict{stage: submission.StageRcpt, is: submission.ErrNoRecipients}.check(t, nil, err)
 	_, err = send(s, submission.Envelope{To: submission.To("b@test.example")})
@@ -196,6 +213,8 @@ func TestDefaultSender(t *testing.T) {
 		{"default@test.example", submission.NullSender, ""},
 		{submission.NullSender, "", ""},
 		{"d@тест.example", "", "d@xn--e1aybc.example"},
+		{"<default@test.example>", "", "default@test.example"},
+		{"<default@test.example>", "<a@test.example>", "a@test.example"},
 	} {
 		t.Run(fmt.Sprintf("option %q, From %q", tc.option, tc.from), func(t *testing.T) {
 			s := openSession(t, play(t, "whole", greeted()+"C: MAIL FROM:<"+tc.path+">\nS: 550 no\nC: QUIT\nS: 221 bye\neof"),

@@ -32,6 +32,18 @@ func (m Mailbox) Append(dst []byte) []byte {
 	return dst
 }
 
+// Bare takes one pair of angle brackets off a path (RFC 5321, 4.1.2). Anything else it
+// returns as it is.
+func Bare(path string) string {
+	if n := len(path); n >= 2 && path[0] == '<' && path[n-1] == '>' {
+		return path[1 : n-1]
+	}
+	return path
+}
+
+// ParsePath is Parse for an address that may stand in one pair of angle brackets.
+func ParsePath(path string) (Mailbox, error) { return Parse(Bare(path)) }
+
 // Parse parses local-part "@" domain. An internationalized domain becomes
 // A-labels. A local part loses quotes that it does not need, and gets quotes when
 // only its dots are misplaced. Everything else that the grammar refuses is an

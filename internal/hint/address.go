@@ -18,7 +18,7 @@ const nullSender = "<>"
 // Address says what was perhaps meant by a text that is not an envelope address:
 // "" when it is one, or when nothing else is recognized in it.
 func Address(addr string) string {
-	if addr == nullSender || len(addr) > longestHinted || isMailbox(addr) {
+	if addr == nullSender || len(addr) > longestHinted || isMailbox(address.Bare(addr)) {
 		return ""
 	}
 	list := mailboxesIn(addr)
@@ -28,7 +28,7 @@ func Address(addr string) string {
 			"; each has a Recipient of its own (ParseTo)"
 	case len(list) == 0:
 		return ""
-	case list[0] == bare:
+	case list[0] == address.Bare(bare):
 		if strings.ContainsAny(addr, "\r\n") {
 			return "an envelope address has no line break around it: " + printable.Text(bare)
 		}

@@ -10,7 +10,8 @@ const NullSender = "<>"
 // to do with it. It is checked as a whole before anything is sent. Nothing that you
 // ask for here is silently dropped: when the server does not offer it, the send fails
 // with ErrUnsupported. It is copied, so you may change it afterwards. The message
-// itself is not part of it, and no header field is read or written.
+// itself is not part of it, and no header field is read or written; ReadEnvelope makes an
+// Envelope of what a message says.
 type Envelope struct {
 	// From is the sender, "local@domain", which may stand in one pair of angle brackets.
 	// Empty means Options.From. A display name is refused.

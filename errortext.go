@@ -65,7 +65,11 @@ func refusalText(what, addr string, reply *Reply, err error) string {
 	case reply != nil:
 		return what + " refused: server says " + reply.String()
 	case err != nil:
-		return hinted(what, nil, detail(err), hint.Address(addr))
+		advice := ""
+		if !isType[*fieldError](err) { // a list is not taken for one address
+			advice = hint.Address(addr)
+		}
+		return hinted(what, nil, detail(err), advice)
 	}
 	return what + " refused"
 }

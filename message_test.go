@@ -21,6 +21,10 @@ func TestParseTo(t *testing.T) {
 		`"john doe"@x.example`:                              {`"john doe"@x.example`},
 		`<"a@b"@x.example>`:                                 {`"a@b"@x.example`},
 		"a@x.example (the first)":                           {"a@x.example"},
+		"(the first) a@x.example, \"(b)\" <b@x.example>":    {"a@x.example", "b@x.example"},
+		"=?windows-1252?q?J=FCrgen?= <j@example.net>":       {"j@example.net"},
+		"a@x.example (=?koi8-r?q?=C1?=), =?x?q?y?= <b@y>":   {"a@x.example", "b@y"},
+		"a@x.example,, b@x.example,":                        {"a@x.example", "b@x.example"},
 		"jürgen@bücher.example":                             {"jürgen@bücher.example"},
 	} {
 		to, err := submission.ParseTo(list)
@@ -28,16 +32,17 @@ func TestParseTo(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", list, to, err, want)
 		}
 	}
-	for _, list := range []string{"", " ", "friends:;", "undisclosed-recipients:;"} {
+	for _, list := range []string{"", " ", "friends:;", "undisclosed-recipients:;", "(nobody)", " (a) (b (c)) "} {
 		if to, err := submission.ParseTo(list); !errors.Is(err, submission.ErrNoRecipients) || to != nil {
 			t.Errorf("%q: %v, %v", list, to, err)
 		}
 	}
-	for _, list := range []string{"a", "<a@x.example", "a@x.example b@x.example", "a@x.example\r\nBcc: c@x.example"} {
+	for _, list := range []string{"a", "<a@x.example", "a@x.example b@x.example", "a@x.example\r\nBcc: c@x.example", ",", "(a", "a(b)c@x.example", "a@x.example,b@x.example;"} {
 		to, err := submission.ParseTo(list)
 		if e := (*submission.AddressError)(nil); !errors.As(err, &e) || e.Addr != list || e.Temporary() || to != nil {
 			t.Errorf("%q: %v, %v", list, to, err)
 		}
+		wantSays(t, err, []string{"recipient"}, []string{"(ParseTo)"})
 	}
 }
 
@@ -49,6 +54,9 @@ func TestToAddresses(t *testing.T) {
 	}
 	to := submission.ToAddresses(list[0], nil, list[1])
 	if !equalAddrs(to, []string{"a@example.net", `"john doe"@x.example`}) {
+		t.Errorf("%v", to)
+	}
+	if to := submission.ToAddresses(&mail.Address{Name: "P", Address: "Postmaster"}); !equalAddrs(to, []string{"Postmaster"}) {
 		t.Errorf("%v", to)
 	}
 	if to := submission.ToAddresses(); len(to) != 0 {

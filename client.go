@@ -60,6 +60,23 @@ func (c *Client) SendFunc(ctx context.Context, env Envelope, write func(io.Write
 	return c.begin(ctx, &env).call(write)
 }
 
+// SendMessage sends a message that says itself whom it is from and for: ReadEnvelope
+// makes the envelope of its header section, and then it is sent as by Send, without Bcc. It is
+// sent from Options.From if it has neither Sender nor From. What ReadEnvelope refuses is a
+// *SendError with Outcome NotSent and that cause; its Recipients are empty as long as they
+// are not known. For anything else in the envelope, such as Partial, call ReadEnvelope and
+// Send.
+func (c *Client) SendMessage(ctx context.Context, msg io.Reader) (*Result, error) {
+	t := openTransaction(ctx, c.cfg, c.pool)
+	if err := c.pool.enter(); err != nil {
+		t.attempt.noSession = true
+		t.refuse(err)
+		return nil, t.err
+	}
+	t.entered = true
+	return t.receive(msg)
+}
+
 // Begin starts a transaction on a session of the Client: it checks the envelope
 // and sends nothing. A session is taken when the message has grown over 64 KiB, at
 // Prepare, or at Commit, whichever is first, and held until the transaction is

@@ -14,9 +14,10 @@
 //	}, message)
 //
 // The message is an io.Reader with header section and body, which you make with
-// whatever you like. It is sent as it is, except that line endings become CRLF. A nil
-// error means that the server accepted it for every recipient. Anything else is a
-// *[SendError]; look at its Outcome first:
+// whatever you like. It is sent as it is, except that line endings become CRLF.
+// [Client.SendMessage] takes sender and recipients from the message itself, and leaves Bcc
+// out. A nil error means that the server accepted it for every recipient. Anything else
+// is a *[SendError]; look at its Outcome first:
 //
 //   - [NotSent]: nobody got it, and it may be sent again; Temporary tells whether
 //     that may help.

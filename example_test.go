@@ -617,3 +617,100 @@ func ExampleParseTo() {
 	// first@example.org
 	// bea@example.com
 }
+
+// A message that says itself whom it is from and for. Bcc is left out of what is sent.
+func ExampleClient_SendMessage() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	_, err = client.SendMessage(context.Background(), strings.NewReader("From: Shop <shop@example.org>\r\n"+
+		"To: Customer <customer@example.net>\r\nBcc: archive@example.org\r\nSubject: Your order\r\n\r\nIt is on its way.\r\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m := srv.Messages()[0]
+	fmt.Println(m.From, m.To)
+	fmt.Println(strings.ReplaceAll(string(m.Data), "\r\n", "\n"))
+	// Output:
+	// shop@example.org [customer@example.net archive@example.org]
+	// From: Shop <shop@example.org>
+	// To: Customer <customer@example.net>
+	// Subject: Your order
+	//
+	// It is on its way.
+}
+
+// ReadEnvelope shows the envelope before the message is sent, so that something can be
+// added to it.
+func ExampleReadEnvelope() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	envelope, rest, err := submission.ReadEnvelope(strings.NewReader("From: shop@example.org\r\n" +
+		"To: Anna <anna@example.net>, Bea <bea@example.net>\r\nCc: team: anna@example.net;\r\n\r\nhello\r\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range envelope.To {
+		fmt.Println(r.Addr)
+	}
+	envelope.Partial = true
+	_, err = client.Send(context.Background(), envelope, rest)
+	fmt.Println(err)
+	// Output:
+	// anna@example.net
+	// bea@example.net
+	// <nil>
+}
+
+// order is a message as a library that makes messages has it: *mail.Msg of
+// github.com/wneessen/go-mail has these methods.
+type order struct{}
+
+func (order) GetSender(fullAddr bool) (string, error) { return "<shop@example.org>", nil }
+func (order) GetRecipients() ([]string, error)        { return []string{"<customer@example.net>"}, nil }
+func (order) WriteTo(w io.Writer) (int64, error)      { return io.Copy(w, strings.NewReader(message)) }
+
+// A message of another library: it writes itself.
+func ExampleEnvelopeOf() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	var msg order
+	envelope, err := submission.EnvelopeOf(msg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	result, err := client.SendFunc(context.Background(), envelope, func(w io.Writer) error {
+		_, err := msg.WriteTo(w)
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(envelope.From, result.Recipients[0].Addr, result.Reply)
+	// Output:
+	// shop@example.org customer@example.net 250 2.0.0 message accepted
+}

@@ -88,6 +88,26 @@ func (t *Transaction) readAll(msg io.Reader) (*Result, error) {
 	}
 }
 
+// receive sends the message that msg yields to those whom its header section names.
+func (t *Transaction) receive(msg io.Reader) (*Result, error) {
+	switch {
+	case t.ctx.Err() != nil:
+		t.refuse(givenUp(StageMail, t.ctx))
+	case msg == nil:
+		t.refuse(errNoSource)
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	defer t.cut()
+	env, rest, err := ReadEnvelope(msg)
+	if failed := (*messageError)(nil); errors.As(err, &failed) && failed.source {
+		return nil, t.sourceFailed(failed.err)
+	}
+	t.address(&env, err)
+	return t.readAll(rest)
+}
+
 // call sends the message that write writes.
 func (t *Transaction) call(write func(io.Writer) error) (*Result, error) {
 	if t.err == nil && write == nil {

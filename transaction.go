@@ -55,17 +55,30 @@ func newMemory() any { return &memory{buf: transfer.NewBuffers()} }
 // newTransaction checks the envelope as far as that is possible without a server.
 // A transaction that it refuses is over.
 func newTransaction(ctx context.Context, cfg *config, env *Envelope, from lender) *Transaction {
+	t := openTransaction(ctx, cfg, from)
+	t.address(env, nil)
+	return t
+}
+
+// openTransaction starts a transaction whose envelope is not known yet.
+func openTransaction(ctx context.Context, cfg *config, from lender) *Transaction {
 	t := &Transaction{ctx: ctx, cfg: cfg, lender: from, memory: cfg.memory.Get().(*memory)}
-	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
-	err := t.plan.write(env, cfg.From, t.memory)
 	t.attempt = attempt{plan: &t.plan}
-	if err == nil && ctx.Err() != nil {
-		err = givenUp(StageMail, ctx)
+	return t
+}
+
+// address gives it its envelope. err is what is known to be wrong with that.
+func (t *Transaction) address(env *Envelope, err error) {
+	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
+	if wrong := t.plan.write(env, t.cfg.From, t.memory); err == nil {
+		err = wrong
+	}
+	if err == nil && t.ctx.Err() != nil {
+		err = givenUp(StageMail, t.ctx)
 	}
 	if err != nil {
 		t.refuse(err)
 	}
-	return t
 }
 
 // Write adds bytes of the message, with line endings of any kind. An error ends the

@@ -178,9 +178,9 @@ func (v *verdict) notBegun() *SendError {
 		switch {
 		case v.attempt.noSession:
 			e.Stage = StageWait
-		case isType[*AddressError](e.Err), e.Err == ErrNoRecipients, errors.Is(e.Err, ErrOutOfRange) && !isType[*SenderError](e.Err):
+		case isType[*AddressError](e.Err), errors.Is(e.Err, ErrNoRecipients), errors.Is(e.Err, ErrOutOfRange) && !isType[*SenderError](e.Err):
 			e.Stage = StageRcpt
-		case e.Err == ErrAborted, e.Err == errNoSource:
+		case e.Err == ErrAborted, e.Err == errNoSource, isType[*messageError](e.Err):
 			e.Stage = StageMessage
 		}
 	}

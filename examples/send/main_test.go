@@ -179,7 +179,8 @@ func TestUsage(t *testing.T) {
 		{"-t, two senders", "From: a@b, c@d\nTo: a@b\n\nhello\n", []string{"-addr", srv.Addr(), "-t"}, "one address in Sender, or in From"},
 		{"-t, not an address", "From: a@b\nTo: everyone\n\nhello\n", []string{"-addr", srv.Addr(), "-t"}, "To:"},
 		{"-t, no header section", "hello\n", []string{"-addr", srv.Addr(), "-t"}, "-t: "},
-		{"-t, resent", "Resent-To: x@y\nFrom: a@b\nTo: a@b\n\nhello\n", []string{"-addr", srv.Addr(), "-t"}, "resent"},
+		{"-t, resent to nobody", "Resent-To: nobody:;\nFrom: a@b\nTo: a@b\n\nhello\n", []string{"-addr", srv.Addr(), "-t"}, "no address in Resent-To"},
+		{"-t, no recipient, -from", "From: a@b\nTo: everyone\n\nhello\n", []string{"-addr", srv.Addr(), "-t", "-from", "a@b"}, "To:"},
 		{"-t, endless", "From: a@b\nTo: a@b\nX: " + strings.Repeat("x", 1<<20), []string{"-addr", srv.Addr(), "-t"}, "too long"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -270,6 +271,9 @@ func TestHeader(t *testing.T) {
 		{"bare LF", "From: a@b\nTo: c@d\n\nhello\n", nil, "a@b", "c@d", "", "From: a@b\r\nTo: c@d\r\n\r\nhello\r\n"},
 		{"Sender", "From: a@b, c@d\r\nSender: e@f\r\nTo: c@d\r\n\r\n", nil, "e@f", "c@d", "", ""},
 		{"-from", "From: a@b, c@d\r\nTo: c@d\r\n\r\n", []string{"-from", "<>"}, "", "c@d", "", ""},
+		{"-from, and a From that is none", "From: Anna\r\nTo: c@d\r\n\r\n", []string{"-from", "x@y"}, "x@y", "c@d", "", ""},
+		{"-from goes before From", "From: a@b\r\nTo: c@d\r\n\r\n", []string{"-from", "x@y"}, "x@y", "c@d", "", ""},
+		{"resent", "Resent-From: r@s\r\nResent-To: x@y\r\nResent-Bcc: z@z\r\nFrom: a@b\r\nTo: c@d\r\n\r\nhello\r\n", nil, "r@s", "x@y z@z", "", "Resent-From: r@s\r\nResent-To: x@y\r\nFrom: a@b\r\nTo: c@d\r\n\r\nhello\r\n"},
 		{"groups", "From: a@b\r\nTo: nobody:;, some: c@d, e@f;\r\n\r\n", nil, "a@b", "c@d e@f", "", ""},
 		{"quoted", "From: a@b\r\nTo: \"c d\"@e\r\n\r\n", nil, "a@b", `"c d"@e`, "", ""},
 		{"UTF-8", "From: Jürgen <a@b>\r\nTo: c@d\r\n\r\n", nil, "a@b", "c@d", "SMTPUTF8", ""},

@@ -2,22 +2,15 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/mail"
 	"os"
-	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/fe022423/submission"
 )
-
-// maxHeader bounds the header section, which -t keeps in memory.
-const maxHeader = 1 << 20
 
 var errEmpty = errors.New("the message is empty")
 
@@ -70,87 +63,22 @@ func openFile(ctx context.Context, name string) (io.Reader, error) {
 	return r, err
 }
 
-// readHeader takes sender and recipients from the header section. It returns the
-// message without Bcc.
+// readHeader takes sender and recipients from the header section; -from goes before that. It
+// returns the message without Bcc.
 func (j *job) readHeader(message io.Reader) (io.Reader, error) {
-	section := bufio.NewReader(io.LimitReader(message, maxHeader))
-	var all, kept bytes.Buffer
-	for blind := false; ; {
-		line, err := section.ReadBytes('\n')
-		if all.Write(line); all.Len() == maxHeader {
-			return nil, errors.New("-t: the header section is too long")
-		}
-		if err != nil && err != io.EOF {
-			return nil, err
-		}
-		if name, _, _ := bytes.Cut(line, []byte(":")); len(line) > 0 && line[0] != ' ' && line[0] != '\t' {
-			blind = strings.EqualFold(string(bytes.TrimRight(name, " \t")), "Bcc")
-		}
-		if !blind {
-			kept.Write(line)
-		}
-		if err == io.EOF || len(bytes.TrimRight(line, "\r\n")) == 0 {
-			break
-		}
-	}
-	parsed, err := mail.ReadMessage(io.MultiReader(&all, strings.NewReader("\r\n\r\n")))
-	if err == nil {
-		err = j.address(parsed.Header)
+	read, rest, err := submission.ReadEnvelope(message)
+	if noSender := (*submission.SenderError)(nil); errors.As(err, &noSender) && j.envelope.From != "" {
+		err = nil // -from says it
+	} else if noSender != nil {
+		return nil, fmt.Errorf("-t: there must be one address in Sender, or in From: %w", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("-t: %w", err)
 	}
-	// A header section in UTF-8 needs SMTPUTF8 on the way (RFC 6531).
-	nonASCII := bytes.ContainsFunc(kept.Bytes(), func(r rune) bool { return r >= utf8.RuneSelf })
-	j.envelope.UTF8 = nonASCII && utf8.Valid(kept.Bytes())
-	return io.MultiReader(&kept, section, message), nil
-}
-
-// address fills the envelope from a header.
-func (j *job) address(h mail.Header) error {
-	for name := range h {
-		if strings.HasPrefix(name, "Resent-") {
-			return errors.New("the message was resent: say with -from and -to who sends it to whom")
-		}
-	}
+	j.envelope.From = cmp.Or(j.envelope.From, read.From)
 	if j.envelope.From == "" {
-		senders, err := addresses(h, "Sender")
-		if len(senders) == 0 && err == nil {
-			senders, err = addresses(h, "From")
-		}
-		if err != nil {
-			return err
-		}
-		if len(senders) != 1 {
-			return errors.New("there must be one address in Sender, or in From")
-		}
-		j.envelope.From = senders[0]
+		return nil, errors.New("-t: there must be one address in Sender, or in From")
 	}
-	to, err := addresses(h, "To", "Cc", "Bcc")
-	if err == nil && len(to) == 0 {
-		err = errors.New("there is no address in To, Cc and Bcc")
-	}
-	j.envelope.To = submission.To(to...)
-	return err
-}
-
-// addresses returns the addresses in fields, each once, as an envelope has them.
-func addresses(h mail.Header, fields ...string) ([]string, error) {
-	var all []string
-	for _, field := range fields {
-		for _, value := range h[field] {
-			list, err := mail.ParseAddressList(value)
-			if err != nil && strings.TrimSpace(value) != "" {
-				return nil, fmt.Errorf("%s: %w", field, err)
-			}
-			for _, a := range list {
-				// String quotes the local part where it has to be.
-				quoted := (&mail.Address{Address: a.Address}).String()
-				if addr := quoted[1 : len(quoted)-1]; !slices.Contains(all, addr) {
-					all = append(all, addr)
-				}
-			}
-		}
-	}
-	return all, nil
+	j.envelope.To, j.envelope.UTF8 = read.To, read.UTF8
+	return rest, nil
 }

@@ -81,6 +81,7 @@ func (c *hangUpConn) Write(p []byte) (int, error) {
 // TestTicketThatFails has a server fail whenever a session ticket is offered: the
 // handshake is tried once more without it, and costs nobody a send.
 func TestTicketThatFails(t *testing.T) {
+	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, how := range []string{"an alert", "an end", "a reset", "garbage", "silence"} {
 			t.Run(tls.VersionName(version)+", "+how, func(t *testing.T) {

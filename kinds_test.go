@@ -443,11 +443,9 @@ func (n *misTally) report(t *testing.T) {
 	}
 }
 
-// everyCell keeps each n-th cell, all of them with -fullsweep.
+// everyCell keeps each n-th cell, fewer unless the tables are to be whole.
 func everyCell(n int, list []misCell) (kept []misCell) {
-	if *fullSweep {
-		n = 1
-	}
+	n = sampled(n)
 	for i := 0; i < len(list); i += n {
 		kept = append(kept, list[i])
 	}
@@ -466,10 +464,7 @@ func TestOneWrongReply(t *testing.T) {
 		for _, how := range carriages() {
 			t.Run(l.name+"/"+how.name, func(t *testing.T) {
 				t.Parallel()
-				cells := misCells(how)
-				if testing.Short() {
-					cells = everyCell(11, cells)
-				}
+				cells := everyCell(1, misCells(how))
 				var n misTally
 				for _, c := range cells {
 					var j cellResult
@@ -493,10 +488,7 @@ func TestOneWrongReplyOnASocket(t *testing.T) {
 			t.Run(l.name+"/"+how.name, func(t *testing.T) {
 				t.Parallel()
 				stride := 3
-				switch {
-				case testing.Short():
-					stride = 37
-				case l.secure:
+				if l.secure {
 					stride = 7
 				}
 				var n misTally

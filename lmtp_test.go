@@ -442,6 +442,7 @@ func fate(addr string) string {
 // Many senders share a few sessions, with recipients whose mailboxes are full or gone:
 // each is told what is true of its own recipients.
 func TestLMTPSharedFlights(t *testing.T) {
+	t.Parallel()
 	for name, extensions := range carriers {
 		for _, most := range []int{1, 3} { // recipients of a message
 			t.Run(fmt.Sprintf("%s, up to %d recipients", name, most), func(t *testing.T) {
@@ -591,6 +592,7 @@ func TestLMTPOneReplyForAll(t *testing.T) {
 // A session of LMTP is cut after every octet, in either direction: what is said of each
 // recipient is what the server did.
 func TestLMTPCutSweep(t *testing.T) {
+	t.Parallel()
 	for name, extensions := range carriers {
 		t.Run(name, func(t *testing.T) {
 			cut := func(fault smtptest.Fault) (read, written int64) {

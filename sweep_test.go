@@ -13,7 +13,25 @@ import (
 	"github.com/fe022423/submission/smtptest"
 )
 
-var fullSweep = flag.Bool("fullsweep", false, "cut the sessions of the sweep at every octet, not at a choice of them")
+var (
+	wholeSweep = flag.Bool("wholesweep", false, "run every cell of the sweeps and fault tables, but for a choice within long messages and TLS records")
+	fullSweep  = flag.Bool("fullsweep", false, "cut the sessions of the sweep at every octet, also within those")
+)
+
+// sampled returns how many cells of a sweep make one that runs: normal when it runs as a
+// whole, and more where it is sampled, as it is by default, and with -short.
+func sampled(normal int) int {
+	switch {
+	case *fullSweep:
+		return 1
+	case *wholeSweep:
+		return normal
+	case testing.Short():
+		return 13 * normal // a prime, so that the sample does not follow the lines
+	default:
+		return 7 * normal
+	}
+}
 
 // sweepCase is one good session, to be cut wherever it can be.
 type sweepCase struct {
@@ -162,14 +180,14 @@ func canonical(msg []byte) []byte {
 }
 
 // points chooses where to cut total octets: all of them, or all near the ends
-// and near the blocks in which a long message is written, and some between.
+// and near the blocks in which a long message is written, and some between; a sample of
+// them unless the sweep is to be whole.
 func points(total int64, tls bool) []int64 {
 	var list []int64
 	for n := range total {
 		near := n < 1200 || total-n < 1200 || n%(64<<10) < 40 || n%(50<<10) < 40
 		step := int64(1)
 		switch {
-		case *fullSweep:
 		case tls && total < 32<<10:
 			step = 11 // records are cut inside like anything else
 		case tls && !near || !near:
@@ -179,7 +197,10 @@ func points(total int64, tls bool) []int64 {
 		case total > 32<<10:
 			step = 7
 		}
-		if n%step == 0 || n == total-1 {
+		if total-n < 600 && tls && !*wholeSweep && !*fullSweep {
+			step = 5 // where the verdict is on its way
+		}
+		if n%int64(sampled(int(step))) == 0 || n == total-1 {
 			list = append(list, n)
 		}
 	}
@@ -190,6 +211,7 @@ func points(total int64, tls bool) []int64 {
 // with writes that fail after having been taken. Whatever the client says of
 // the message must be what the server did.
 func TestCutSweep(t *testing.T) {
+	t.Parallel()
 	var all verdicts
 	for _, c := range sweepCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,6 +242,7 @@ func TestCutSweep(t *testing.T) {
 // TestStallSweep is the cut sweep with a network that goes silent, where only
 // time-outs get the client on.
 func TestStallSweep(t *testing.T) {
+	t.Parallel()
 	cells := 0
 	for _, c := range sweepCases() {
 		if c.options.Auth != nil || len(c.message) > 1000 {

@@ -72,7 +72,7 @@ type Answer struct {
 // verb is one of Command.Verb in any case; "" is any. addr is compared with Command.Addr,
 // the domain in any case, the local part exactly, unless it is postmaster; "" is any
 // command, with an address or without, and "<>" is the null sender of MAIL. It may stand
-// in brackets.
+// in brackets. Only MAIL and RCPT are about an address, and MESSAGE with Config.LMTP.
 //
 // reply is as in Answer.Reply. After one that begins with 421 the server hangs up
 // (RFC 5321, 4.2.2). With "" the server says nothing and goes on.

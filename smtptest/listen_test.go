@@ -164,6 +164,23 @@ func TestStopConcurrent(t *testing.T) {
 	over(t, dial(t, s)).do("NOOP", "250")
 }
 
+// What a listener accepted before Stop is no session after Start.
+func TestStopAccepted(t *testing.T) {
+	s := newServer(t, nil)
+	before := s.listener
+	s.Stop()
+	s.Start()
+	for listener, good := range map[net.Listener]bool{before: false, s.listener: true, nil: true} {
+		client, server := newPipe(0)
+		if got := s.serve(server, listener); got != good {
+			t.Errorf("%v: served is %v", listener, got)
+		}
+		if _, err := client.Read(make([]byte, 1)); (err == nil) != good {
+			t.Errorf("%v: %v", listener, err)
+		}
+	}
+}
+
 // Start says so when another has the address.
 func TestStartFails(t *testing.T) {
 	s := newServer(t, nil)

@@ -80,14 +80,18 @@ func (s *Server) countRoundTrips(n int) {
 	s.roundTrips += n
 }
 
-// record keeps a message that a session accepted, and hands it to one who waits. A session
-// that Stop has cut accepts nothing any more.
+// record keeps a message that a session accepted. A session that Stop has cut accepts
+// nothing any more.
 func (s *Server) record(se *session, m Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if se.stopped {
-		return
+	if !se.stopped {
+		s.arrive(m)
 	}
+}
+
+// arrive keeps a message and wakes those who wait. It needs mu.
+func (s *Server) arrive(m Message) {
 	s.messages = append(s.messages, m)
 	if len(s.waiting) > 0 {
 		s.waiting[0] <- m.copy()

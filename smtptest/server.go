@@ -1,6 +1,7 @@
 package smtptest
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -11,6 +12,10 @@ import (
 
 // defaultHostname is Config.Hostname when that is empty.
 const defaultHostname = "mail.test.example"
+
+// maxStory is how many lines of the transcript New logs at most: nobody reads more, and the
+// last ones tell what went wrong.
+const maxStory = 500
 
 // Server is an SMTP or LMTP server on the loopback interface. It accepts what is correct,
 // refuses what is not, and records both; the package comment says how strict it is. Its
@@ -39,7 +44,7 @@ type Server struct {
 }
 
 // New is NewServer for one test. When the test ends, it closes the server, and logs the
-// transcript if the test failed. If the server cannot listen, it calls t.Fatalf.
+// transcript, or its last 500 lines, if the test failed. If the server cannot listen, it calls t.Fatalf.
 func New(t testing.TB, c *Config) *Server {
 	t.Helper()
 	s, err := open(c)
@@ -60,10 +65,14 @@ func New(t testing.TB, c *Config) *Server {
 func (s *Server) story() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.transcript) == 0 {
+	lines, without := s.transcript, ""
+	switch n := len(lines) - maxStory; {
+	case len(lines) == 0:
 		return s.lastSaid()
+	case n > 0:
+		lines, without = lines[n:], fmt.Sprintf(", without its first %d lines", n)
 	}
-	return "the transcript:\n" + strings.Join(s.transcript, "\n")
+	return "the transcript" + without + ":\n" + strings.Join(lines, "\n")
 }
 
 // NewServer starts a server; a nil Config is the zero Config. The caller closes it.

@@ -53,6 +53,19 @@ func TestNew(t *testing.T) {
 			})
 		})
 	}
+	synctest.Test(t, func(t *testing.T) { // a long transcript: its end
+		fake := &reporter{recorder: recorder{TB: t}, failed: true}
+		s := New(fake, nil)
+		c := over(t, s.Pipe())
+		for range 1000 {
+			c.do("NOOP", "250")
+		}
+		fake.end()
+		if len(fake.logs) != 1 || !strings.HasPrefix(fake.logs[0], "smtptest: the transcript, without its first 1501 lines:\n[1] C: NOOP\n[1] S: 250 still here\n") ||
+			strings.Count(fake.logs[0], "\n") != 500 {
+			t.Errorf("logs %.200q", fake.logs)
+		}
+	})
 	func() {
 		fake := &reporter{recorder: recorder{TB: t}}
 		defer func() {

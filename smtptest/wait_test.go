@@ -84,6 +84,29 @@ func TestNextWaits(t *testing.T) {
 	})
 }
 
+// What one who waited does with its message changes nobody else's.
+func TestNextWaitsCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(nil)
+		defer s.Close()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			m, err := s.Next(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			m.To[0], m.Data[0] = "changed", '!'
+		})
+		synctest.Wait()
+		deliver(t, s, "a@b")
+		wg.Wait()
+		if all := s.Messages(); all[0].To[0] != "c@d" || string(all[0].Data) != "text\r\n" {
+			t.Errorf("%+v", all)
+		}
+	})
+}
+
 // One that has given up takes no message with it.
 func TestNextGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -107,6 +130,27 @@ func TestNextGivesUp(t *testing.T) {
 		if wg.Wait(); patient != "a@b" {
 			t.Errorf("%q", patient)
 		}
+	})
+}
+
+// A message that was handed to one whose context has just ended is not lost.
+func TestNextGivesUpTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(nil)
+		defer s.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if got := sender(s.Next(ctx)); got != "a@b" {
+				t.Error(got)
+			}
+		})
+		synctest.Wait()
+		s.mu.Lock()
+		cancel() // it wakes, and finds the message in its hand
+		s.arrive(Message{From: "a@b"})
+		s.mu.Unlock()
+		wg.Wait()
 	})
 }
 

@@ -38,7 +38,8 @@
 //
 // A message is never sent twice: it starts once more, on a fresh session, only when
 // the session it met had been used before and turned out to be the wrong one, and
-// only when nothing of the message can have been accepted.
+// only when nothing of the message can have been accepted. [Retry] tries again what
+// may be sent again, for those who do not have it.
 //
 // # What it speaks
 //

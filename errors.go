@@ -46,8 +46,8 @@ var (
 
 // SendError says that the server did not accept a message for every recipient.
 // Outcome says whether it may be sent again, Recipients who gets it, Temporary
-// whether trying later may help. Every error of Send, SendFunc and Commit is a
-// SendError.
+// whether trying later may help, Remaining for whom. Every error of Send, SendFunc,
+// SendMessage, Commit and Retry.Send is a SendError.
 type SendError struct {
 	Outcome Outcome
 	// Stage is where it failed.

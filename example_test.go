@@ -714,3 +714,114 @@ func ExampleEnvelopeOf() {
 	// Output:
 	// shop@example.org customer@example.net 250 2.0.0 message accepted
 }
+
+// A message is tried again as long as that may help: here the server takes it the second
+// time.
+func ExampleRetry() {
+	tries := 0
+	srv, options := demo(func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "RCPT" && c.Addr == "bea@example.net" {
+			if tries++; tries == 1 {
+				return &smtptest.Answer{Reply: "450 4.2.1 try again in a moment"}
+			}
+		}
+		return nil
+	})
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	retry := submission.Retry{Backoff: func(attempt int, err *submission.SendError) time.Duration {
+		fmt.Println("attempt", attempt, err.Outcome)
+		return 10 * time.Millisecond
+	}}
+	result, err := retry.Send(context.Background(), client, submission.Envelope{
+		From:    "shop@example.org",
+		To:      submission.To("anna@example.net", "bea@example.net"),
+		Partial: true,
+	}, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(message)), nil }) // often os.Open
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range result.Recipients {
+		fmt.Println(r.Addr, r.Status)
+	}
+	for _, m := range srv.Messages() {
+		fmt.Println("arrived for", m.To)
+	}
+	// Output:
+	// attempt 1 partly sent
+	// anna@example.net sent
+	// bea@example.net sent
+	// arrived for [anna@example.net]
+	// arrived for [bea@example.net]
+}
+
+// For a queue of your own: what is to be kept for later.
+func ExampleSendError_Remaining() {
+	srv, options := demo(func(c smtptest.Command) *smtptest.Answer {
+		switch {
+		case c.Verb == "RCPT" && c.Addr == "bea@example.net":
+			return &smtptest.Answer{Reply: "450 4.2.1 try again later"}
+		case c.Verb == "RCPT" && c.Addr == "nobody@example.net":
+			return &smtptest.Answer{Reply: "550 5.1.1 no such user"}
+		}
+		return nil
+	})
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	envelope := submission.Envelope{
+		From:    "shop@example.org",
+		To:      submission.To("anna@example.net", "bea@example.net", "nobody@example.net"),
+		Partial: true,
+	}
+	_, err = client.Send(context.Background(), envelope, strings.NewReader(message))
+	var failed *submission.SendError
+	if errors.As(err, &failed) {
+		if rest, ok := failed.Remaining(envelope); ok {
+			for _, r := range rest.To {
+				fmt.Println("again later:", r.Addr)
+			}
+		}
+	}
+	// Output:
+	// again later: bea@example.net
+}
+
+// An address may stand in one pair of angle brackets. A display name is refused.
+func ExampleRecipient_brackets() {
+	srv, options := demo(nil)
+	defer srv.Close()
+	client, err := submission.New(srv.Addr(), options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	for _, addr := range []string{"<anna@example.net>", "Anna <anna@example.net>"} {
+		result, err := client.Send(context.Background(), submission.Envelope{
+			From: "<shop@example.org>",
+			To:   submission.To(addr),
+		}, strings.NewReader(message))
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(result.Recipients[0].Addr, result.Recipients[0].Status)
+	}
+	// Output:
+	// <anna@example.net> sent
+	// submission: RCPT: not sent: recipient "Anna <anna@example.net>": ' ' in the local part needs quotes around it (an envelope address has no display name: anna@example.net (ParseTo))
+}

@@ -27,7 +27,7 @@ import (
 // the header section that is sent holds UTF-8; everything else in the Envelope is yours.
 //
 // CRLF, LF and CR each end a line. The header section has at most 1 MiB. What is not a
-// field of the form "name: value" is an error, but for a first line "From ..." of an mbox
+// field of the form "name: value" is an error, except a first line "From ..." of an mbox
 // (RFC 4155), which stays in the message. Addresses are read as net/mail does.
 //
 // A recipient that is malformed is an *AddressError, and nobody to send to is

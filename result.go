@@ -69,8 +69,9 @@ const (
 	// Unknown: the last byte of the message went out, and no verdict of the server
 	// came that can be believed. The recipients with Status RecipientUncertain may
 	// have the message: sending it again may deliver it twice, not sending it may
-	// lose it. With Options.LMTP, or when the message went out in several transactions (see
-	// Envelope.Partial), others may be RecipientSent all the same.
+	// lose it. Others may be RecipientSent all the same: with Options.LMTP, when the message
+	// went out in several transactions (see Envelope.Partial), and those whom an earlier
+	// attempt of a Retry reached.
 	Unknown
 )
 

@@ -88,6 +88,22 @@ func (t *Transaction) readAll(msg io.Reader) (*Result, error) {
 	}
 }
 
+// readOpened sends the message that open opens, and closes it.
+func (t *Transaction) readOpened(open func() (io.ReadCloser, error)) (*Result, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	defer t.cut() // open may panic
+	msg, err := open()
+	if err != nil {
+		return nil, t.sourceFailed(err)
+	}
+	if msg != nil {
+		defer msg.Close()
+	}
+	return t.readAll(msg)
+}
+
 // receive sends the message that msg yields to those whom its header section names.
 func (t *Transaction) receive(msg io.Reader) (*Result, error) {
 	switch {

@@ -284,3 +284,30 @@ func TestCloseIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// The caller gives up while the reply to a probe is on its way: the message meets a session
+// that is broken. Nothing of it goes out there.
+func TestPoolProbeAnsweredTooLate(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		synctestRun(t, fmt.Sprintf("early %v", early), func(t *testing.T) {
+			srv := newHabitServer("PIPELINING", "CHUNKING")
+			ctx, cancel := context.WithCancel(t.Context())
+			srv.habit = func(_ *habitSession, verb, _ string) *habitAnswer {
+				if verb == "NOOP" {
+					cancel()
+				}
+				return nil
+			}
+			c := srv.client(t, func(o *submission.Options) { o.EarlyData = early })
+			if err := sendNumber(ctx, c, 0); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			wantOutcome(t, sendNumber(ctx, c, 1), submission.NotSent)
+			if n := srv.has(habitText(1)); n != 0 {
+				t.Errorf("accepted %d times", n)
+			}
+			wantClosed(t, c, srv)
+		})
+	}
+}

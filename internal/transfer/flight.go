@@ -166,8 +166,9 @@ func (t *Transfer) takeAlong(s *Spool) bool {
 	chunk := s.end()
 	t.Octets = int64(len(chunk))
 	l.Data(t.chunkLine(len(chunk), true))
-	if why := l.Cancelled(link.Mail); why != nil { // after the hooks that see the lines
-		t.lose(why)
+	l.Cancelled(link.Mail) // after the hooks that see the lines
+	if why := l.Failure(); why != nil {
+		t.lose(why) // perhaps before any of this: nothing would be written
 		return false
 	}
 	l.Data(chunk)

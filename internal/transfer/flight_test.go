@@ -383,3 +383,25 @@ func TestFinalOutOfStep(t *testing.T) {
 		}
 	}
 }
+
+// A link that was broken before: nothing is written, so nothing is on its way.
+func TestBrokenLink(t *testing.T) {
+	for _, looked := range []bool{false, true} {
+		for name, m := range map[string]Mode{
+			"lockstep": {},
+			"DATA":     {Pipelining: true},
+			"BDAT":     {Pipelining: true, Chunking: true, ChunkSize: 100},
+			"early":    {Pipelining: true, Chunking: true, Early: true},
+		} {
+			t.Run(fmt.Sprintf("%s, looked %v", name, looked), func(t *testing.T) {
+				m.Looked = looked
+				a := newAttempt(t, "eof\n", memo, m)
+				why := a.link.Break(&link.Failure{Kind: link.Cancelled, Step: link.Noop, Err: context.Canceled})
+				a.send(to(1), m)
+				if a.Committed || a.Unknown() || a.Sent() || a.Lost != why {
+					t.Errorf("committed %v, unknown %v, lost %v", a.Committed, a.Unknown(), a.Lost)
+				}
+			})
+		}
+	}
+}

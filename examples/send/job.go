@@ -29,26 +29,19 @@ type job struct {
 	fake     *smtptest.Server // nil with a real server
 }
 
-var tlsModes = map[string]submission.TLSMode{
-	"auto":          submission.TLSAuto,
-	"implicit":      submission.TLSImplicit,
-	"starttls":      submission.TLSStartTLS,
-	"opportunistic": submission.TLSOpportunistic,
-	"none":          submission.TLSNone,
-}
-
 // settings are the flags that need more than to be stored.
 type settings struct {
-	mode, user, mechanisms, from, to, dsn, socks, httpProxy, roots string
-	partial, quiet                                                 bool
-	given                                                          map[string]bool
+	mode, user, mechanisms, from, to, dsn, socks, httpProxy, roots, name string
+	lmtp, partial, quiet                                                 bool
+	pins                                                                 [][32]byte
+	given                                                                map[string]bool
 }
 
 // define defines the flags.
 func (j *job) define(f *flag.FlagSet) *settings {
 	s := &settings{given: map[string]bool{}}
-	f.StringVar(&j.addr, "addr", "", "`host[:port]` of the server, or unix:/path; without any flag a fake server is started")
-	f.BoolVar(&j.options.LMTP, "lmtp", false, "speak LMTP, as servers do that deliver into mailboxes")
+	f.StringVar(&j.addr, "addr", "", "`host[:port]` of the server, or unix:/path; without it the server is that of SUBMISSION_URL, and\nwithout any flag and SUBMISSION_URL a fake server is started")
+	f.BoolVar(&s.lmtp, "lmtp", false, "speak LMTP, as servers do that deliver into mailboxes")
 	f.StringVar(&s.mode, "tls", "auto", "auto, implicit, starttls, opportunistic or none")
 	f.StringVar(&s.user, "user", "", "user `name`; the password is in SUBMISSION_PASSWORD")
 	f.StringVar(&s.mechanisms, "mechanisms", "", "SASL mechanisms that may be used, the best first, separated by commas")
@@ -59,55 +52,92 @@ func (j *job) define(f *flag.FlagSet) *settings {
 	f.StringVar(&s.dsn, "dsn", "", "reports wanted: never, or any of success,failure,delay")
 	f.StringVar(&s.socks, "socks", "", "SOCKS5 proxy, `[user:password@]host:port`")
 	f.StringVar(&s.httpProxy, "http-proxy", "", "HTTP proxy, `[http[s]://][user:password@]host:port`")
-	f.StringVar(&j.options.LocalName, "name", "", "`host` name or address literal to greet the server with")
+	f.StringVar(&s.name, "name", "", "`host` name or address literal to greet the server with")
 	f.StringVar(&j.file, "file", "-", "the message, - for standard input")
 	f.StringVar(&s.roots, "ca", "", "PEM `file` of certificates to trust instead of the system's")
-	f.Func("pin", "trust the server whose public key has this SHA-256, `[sha256:]hex`, and no other; may be repeated", j.addPin)
+	f.Func("pin", "trust the server whose public key has this SHA-256, `[sha256:]hex`, and no other; may be repeated", s.addPin)
 	f.DurationVar(&j.timeout, "timeout", 0, "give up after this `time`, such as 30s; 0 is never")
 	f.BoolVar(&s.quiet, "quiet", false, "do not print the session")
 	return s
 }
 
+// usage is what -help says in front of the flags.
+const usage = `send submits one message and says what became of it.
+
+The server is that of -addr, or else that of the environment variable SUBMISSION_URL:
+  smtps://user:password@mail.example.org?from=me@example.org
+  smtp://user:password@mail.example.org:587    STARTTLS, which is required
+  lmtp:///run/dovecot/lmtp                     a Unix socket
+A flag goes before what the URL says; see submission.ParseURL. The flags:
+`
+
 // parseFlags makes the job. Without flags, or with -quiet alone, it is the
-// demonstration.
-func parseFlags(args []string) (*job, error) {
+// demonstration, unless url, that of SUBMISSION_URL, names a server.
+func parseFlags(args []string, url string) (*job, error) {
 	j := &job{}
 	f := flag.NewFlagSet("send", flag.ExitOnError)
+	f.Usage = func() {
+		fmt.Fprint(f.Output(), usage)
+		f.PrintDefaults()
+	}
 	s := j.define(f)
 	f.Parse(args)
 	f.Visit(func(given *flag.Flag) { s.given[given.Name] = true })
-	if !s.quiet {
-		j.options.Trace = printSession()
-	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("%q is not a flag; see -help", f.Arg(0))
 	}
-	if delete(s.given, "quiet"); len(s.given) == 0 {
+	if delete(s.given, "quiet"); len(s.given) == 0 && url == "" {
 		j.demonstrate()
-		return j, nil
+	} else if err := j.fill(s, url); err != nil {
+		return nil, err
+	}
+	if !s.quiet {
+		j.options.Trace = printSession()
+	}
+	return j, nil
+}
+
+// fill fills the job in for a real server.
+func (j *job) fill(s *settings, url string) error {
+	if !s.given["addr"] && url != "" {
+		addr, options, err := submission.ParseURL(url)
+		if err != nil {
+			return fmt.Errorf("SUBMISSION_URL: %w", err)
+		}
+		j.addr, j.options = addr, *options
 	}
 	if err := j.check(s); err != nil {
-		return nil, err
+		return err
+	}
+	if s.given["tls"] && j.options.TLS.UnmarshalText([]byte(s.mode)) != nil {
+		return fmt.Errorf("-tls %q is none of auto, implicit, starttls, opportunistic, none", s.mode)
+	}
+	if s.given["lmtp"] {
+		j.options.LMTP = s.lmtp
+	}
+	if s.given["name"] {
+		j.options.LocalName = s.name
+	}
+	if s.given["pin"] {
+		j.options.PinnedKeys = s.pins
 	}
 	if s.user != "" {
 		j.options.Auth = s.password()
 	}
-	j.options.TLS = tlsModes[s.mode]
 	j.envelope.From, j.envelope.Partial = s.from, s.partial
 	if s.to != "" {
 		j.envelope.To = submission.To(strings.Split(s.to, ",")...)
 	}
-	return j, errors.Join(j.setDSN(s.dsn), j.setProxy(s.socks, s.httpProxy), j.setRoots(s.roots))
+	return errors.Join(j.setDSN(s.dsn), j.setProxy(s.socks, s.httpProxy), j.setRoots(s.roots))
 }
 
 // check checks what the flags say together.
 func (j *job) check(s *settings) error {
-	_, known := tlsModes[s.mode]
 	switch {
 	case j.addr == "":
-		return errors.New("there is no -addr to send to; see -help")
-	case !known:
-		return fmt.Errorf("-tls %q is none of auto, implicit, starttls, opportunistic, none", s.mode)
+		return errors.New("there is no -addr and no SUBMISSION_URL to send to; see -help")
+	case !s.given["addr"] && !s.given["to"] && !j.header: // perhaps it was meant to be the demonstration
+		return errors.New("there is no -to, and no -t; see -help")
 	case s.given["mechanisms"] && s.user == "":
 		return errors.New("-mechanisms needs -user")
 	case j.header && s.given["to"]:
@@ -129,7 +159,7 @@ func (s *settings) password() submission.Password {
 }
 
 // addPin adds the key of -pin.
-func (j *job) addPin(pin string) error {
+func (s *settings) addPin(pin string) error {
 	digits := pin
 	if kind, rest, ok := strings.Cut(pin, ":"); ok && strings.EqualFold(kind, "sha256") {
 		digits = rest
@@ -141,7 +171,7 @@ func (j *job) addPin(pin string) error {
 	if _, err := hex.Decode(sum[:], []byte(digits)); err != nil {
 		return err
 	}
-	j.options.PinnedKeys = append(j.options.PinnedKeys, sum)
+	s.pins = append(s.pins, sum)
 	return nil
 }
 

@@ -1,10 +1,12 @@
 // Command send submits one message and says what became of it.
 //
 // Without flags, or with -quiet alone, it starts a fake server in its own process,
-// submits a small message to it, and prints the session and what arrived. With -addr it
-// sends a file or standard input to a real server:
+// submits a small message to it, and prints the session and what arrived. With -addr or
+// SUBMISSION_URL it sends a file or standard input to a real server:
 //
 //	SUBMISSION_PASSWORD=... send -addr mail.example.org -user me -from me@example.org -to you@example.net <message.eml
+//
+//	SUBMISSION_URL='smtps://me:secret@mail.example.org?from=me@example.org' send -to you@example.net <message.eml
 //
 // With -lmtp the server is one that delivers into mailboxes, often at a Unix socket:
 //
@@ -20,7 +22,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -29,16 +30,8 @@ import (
 	"github.com/fe022423/submission"
 )
 
-const (
-	exitNotSent   = 1
-	exitUsage     = 2
-	exitPartly    = 3
-	exitUnknown   = 4
-	exitTemporary = 75 // EX_TEMPFAIL of sysexits.h
-)
-
 func main() {
-	job, err := parseFlags(os.Args[1:])
+	job, err := parseFlags(os.Args[1:], os.Getenv("SUBMISSION_URL"))
 	if err != nil {
 		os.Exit(misused(err))
 	}
@@ -91,33 +84,4 @@ func closeUnless(ctx context.Context, client *submission.Client) {
 	case <-closed:
 	case <-ctx.Done():
 	}
-}
-
-// misused prints what is wrong with the flags or the message.
-func misused(err error) int {
-	fmt.Fprintln(os.Stderr, "send:", err)
-	return exitUsage
-}
-
-// explain prints what failed and returns the exit status for it.
-func explain(err error) int {
-	fmt.Fprintln(os.Stderr, "send:", err)
-	var failed *submission.SendError
-	if !errors.As(err, &failed) {
-		return exitNotSent
-	}
-	for _, r := range failed.Recipients {
-		fmt.Fprintf(os.Stderr, "send: %s: %v, %v\n", r.Addr, r.Status, r.Reply)
-	}
-	switch {
-	case failed.Outcome == submission.PartlySent:
-		return exitPartly
-	case failed.Outcome == submission.Unknown:
-		fmt.Fprintln(os.Stderr, "send: the server may or may not have the message: look before sending it again")
-		return exitUnknown
-	case failed.Temporary():
-		fmt.Fprintln(os.Stderr, "send: trying again later may help")
-		return exitTemporary
-	}
-	return exitNotSent
 }

@@ -60,7 +60,7 @@ func program(t *testing.T, flags ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, file, flags...)
-	cmd.Env = append(os.Environ(), "SUBMISSION_PASSWORD=a secret")
+	cmd.Env = append(os.Environ(), "SUBMISSION_PASSWORD=a secret", "SUBMISSION_URL=")
 	return cmd
 }
 
@@ -73,7 +73,14 @@ type outcome struct {
 // send runs the program with message as its standard input.
 func send(t *testing.T, message string, flags ...string) outcome {
 	t.Helper()
+	return sendByURL(t, "", message, flags...)
+}
+
+// sendByURL is send with a SUBMISSION_URL.
+func sendByURL(t *testing.T, url, message string, flags ...string) outcome {
+	t.Helper()
 	cmd := program(t, flags...)
+	cmd.Env = append(cmd.Env, "SUBMISSION_URL="+url)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(message), &out, &errs
 	err := cmd.Run()

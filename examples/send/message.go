@@ -67,8 +67,9 @@ func openFile(ctx context.Context, name string) (io.Reader, error) {
 // returns the message without Bcc.
 func (j *job) readHeader(message io.Reader) (io.Reader, error) {
 	read, rest, err := submission.ReadEnvelope(message)
-	if noSender := (*submission.SenderError)(nil); errors.As(err, &noSender) && j.envelope.From != "" {
-		err = nil // -from says it
+	known := cmp.Or(j.envelope.From, j.options.From)
+	if noSender := (*submission.SenderError)(nil); errors.As(err, &noSender) && known != "" {
+		err = nil // -from or SUBMISSION_URL says it
 	} else if noSender != nil {
 		return nil, fmt.Errorf("-t: there must be one address in Sender, or in From: %w", err)
 	}
@@ -76,7 +77,7 @@ func (j *job) readHeader(message io.Reader) (io.Reader, error) {
 		return nil, fmt.Errorf("-t: %w", err)
 	}
 	j.envelope.From = cmp.Or(j.envelope.From, read.From)
-	if j.envelope.From == "" {
+	if cmp.Or(j.envelope.From, known) == "" {
 		return nil, errors.New("-t: there must be one address in Sender, or in From")
 	}
 	j.envelope.To, j.envelope.UTF8 = read.To, read.UTF8

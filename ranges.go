@@ -304,7 +304,9 @@ func mergeParts(parts []part) []RecipientResult {
 					list[i].Reply = said
 				}
 			case list[i].Status == RecipientUnsent:
-				list[i].Addr, list[i].Reply = r.Addr, r.Reply
+				if list[i].Addr = r.Addr; r.Reply.Code != 0 { // a part that is not about it may say nothing
+					list[i].Reply = r.Reply
+				}
 			}
 		}
 	}

@@ -460,6 +460,35 @@ func TestRangesStop(t *testing.T) {
 	}
 }
 
+// Each recipient keeps the server's answer to it, whatever the ranges before and after it.
+func TestRangesKeepReplies(t *testing.T) {
+	for _, says := range []string{"LIMITS", "452 4.5.3 too many"} {
+		for _, reply := range []string{"452 4.2.2 full", "550 5.1.1 who"} {
+			for refused := range 7 {
+				synctest.Test(t, func(t *testing.T) {
+					srv := rangeServer{limit: 2, says: says, keywords: []string{"ENHANCEDSTATUSCODES"}, hook: refuseRcpts(reply, refused)()}.start(t)
+					c := pipedClient(t, srv, submission.PoolOptions{})
+					defer c.Close()
+					_, err := c.Send(t.Context(), partialLetters(7), strings.NewReader("x\r\n"))
+					e := wantPartly(t, err, 6)
+					if e == nil {
+						return
+					}
+					for i, r := range e.Recipients {
+						want := "250 2.1.5 recipient ok"
+						if i == refused {
+							want = reply
+						}
+						if r.Reply.String() != want {
+							t.Errorf("%s, r%d refused: the reply to r%d is %q, want %q", says, refused, i, r.Reply, want)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 // refuseRcpts has a server refuse some of r0, r1 and so on.
 func refuseRcpts(reply string, rcpts ...int) func() func(smtptest.Command) *smtptest.Answer {
 	hook := func(cmd smtptest.Command) *smtptest.Answer {

@@ -61,3 +61,12 @@ func hasAnchor(text, anchor string) bool {
 	}
 	return false
 }
+
+func TestAnchors(t *testing.T) {
+	const text = "# Time-outs, pools\n\ntext\n\n## When `Send` fails\n"
+	for anchor, want := range map[string]bool{"": true, "time-outs-pools": true, "when-send-fails": true, "text": false, "time-outs": false} {
+		if got := hasAnchor(text, anchor); got != want {
+			t.Errorf("%q: %v", anchor, got)
+		}
+	}
+}

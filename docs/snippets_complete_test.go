@@ -206,17 +206,16 @@ func freeNames(f *ast.File, declared map[string]bool) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// importsFor returns the packages that a file uses and does not import.
+// importsFor returns the packages that a file without imports uses.
 func importsFor(f *ast.File, free []string) map[string]bool {
 	imports := map[string]bool{}
+	if len(f.Imports) > 0 {
+		return imports
+	}
 	for _, name := range free {
 		if p, ok := packages[name]; ok {
 			imports[p] = true
 		}
-	}
-	for _, spec := range f.Imports {
-		p, _ := strconv.Unquote(spec.Path.Value)
-		delete(imports, p)
 	}
 	return imports
 }

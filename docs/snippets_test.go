@@ -4,17 +4,17 @@
 // A snippet is a fence that begins with ```go. There are three kinds:
 //
 //   - a program begins with "package main";
-//   - declarations stand at the top of a file, and may have imports;
+//   - declarations stand at the top of a file; if they begin with imports, those are all;
 //   - statements stand in the body of a function, whose variables are those of the table
 //     prelude: ctx, client, err and others. They may return an error.
 //
-// Imports that are missing are added for the packages of the table packages. All snippets of
-// a page are one package, so that one may use what another declares.
+// Where there are no imports, those of the table packages are added. All snippets of a page
+// but programs are one package, so that one may use what another declares.
 //
 // A comment on the line before the fence says more:
 //
 //	<!-- run -->               statements print what follows "// Output:" in them, and so does
-//	                           a program, which finds a server at $MAIL_URL; the tests
+//	                           a program, which finds a server at $SUBMISSION_URL; the tests
 //	                           among declarations pass
 //	<!-- module: examples -->  the snippet needs what the module in that folder requires
 package docs
@@ -23,13 +23,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +48,7 @@ func TestSnippets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byModule := map[string][]snippet{}
+	byModule, runs := map[string][]snippet{}, 0
 	for _, page := range pages(t, root) {
 		text, err := os.ReadFile(filepath.Join(root, page))
 		if err != nil {
@@ -60,20 +60,55 @@ func TestSnippets(t *testing.T) {
 		}
 		for _, s := range found {
 			byModule[s.module] = append(byModule[s.module], s)
+			if s.run {
+				runs++
+			}
 		}
 	}
-	if len(byModule["."]) == 0 {
-		t.Fatal("no snippet was found")
+	if len(byModule["."]) == 0 || runs == 0 {
+		t.Fatalf("%d snippets were found, %d of them to run", len(byModule["."]), runs)
 	}
 	for _, folder := range slices.Sorted(maps.Keys(byModule)) {
 		t.Run(folder, func(t *testing.T) {
-			m := newModule(t, root, folder)
-			programs := m.write(byModule[folder])
-			m.goTool("vet", "-unreachable=false", "./...")
-			if m.tested {
-				m.goTool("test", "-vet=off", "./run")
+			if err := newModule(t, root, folder).check(byModule[folder]); err != nil {
+				t.Error(err)
 			}
-			m.runAll(programs)
+		})
+	}
+}
+
+// A snippet that does not compile, or does not do what it says, is found, and the error says
+// where it stands.
+func TestBrokenSnippets(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const run = "<!-- run -->\n"
+	tests := map[string]struct{ text, want string }{
+		"no such method":     {"```go\nclient.Nothing()\n```\n", "p.md:2"},
+		"no such variable":   {"```go\nnothing.Send()\n```\n", "p.md:2"},
+		"unused inside":      {"```go\nif err != nil {\n\tx := 1\n}\n```\n", "p.md:3"},
+		"declaration":        {"```go\nvar x int = \"x\"\n```\n", "p.md:2"},
+		"program":            {"```go\npackage main\n\nfunc main() { nothing() }\n```\n", "p.md:4"},
+		"its own imports":    {"```go\nimport \"mime\"\n\nvar _ mime.WordDecoder\nvar _ net.Conn\n```\n", "p.md:5"},
+		"vet":                {"```go\nfmt.Printf(\"%d\", \"x\")\n```\n", "p.md:2"},
+		"other output":       {run + "```go\nfmt.Println(1)\n// Output: 2\n```\n", "Example_p_3"},
+		"returns an error":   {run + "```go\nfmt.Println(1)\nreturn io.EOF\n// Output: 1\n```\n", "returned EOF"},
+		"failing test":       {run + "```go\nfunc TestX(t *testing.T) { t.Error(1) }\n```\n", "p.md:3"},
+		"output of program":  {run + "```go\npackage main\n\nfunc main() {\n\tprintln(1)\n\t// Output: 2\n}\n```\n", "p.md:3"},
+		"program that fails": {run + "```go\npackage main\n\nfunc main() {\n\tpanic(1)\n\t// Output: 2\n}\n```\n", "p.md:6"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			found, err := readPage("p.md", tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = newModule(t, root, ".").check(found)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
 		})
 	}
 }
@@ -94,12 +129,12 @@ func pages(t *testing.T, root string) []string {
 	return list
 }
 
-// module is a module for the snippets, with the requirements of one of the repository.
+// module is a module for snippets, with the requirements of one of the repository.
 type module struct {
-	t      *testing.T
-	root   string
-	dir    string
-	tested bool // the package run has something to run
+	t    *testing.T
+	root string
+	dir  string
+	env  []string // for commands, beside the environment
 }
 
 func newModule(t *testing.T, root, folder string) *module {
@@ -111,12 +146,16 @@ func newModule(t *testing.T, root, folder string) *module {
 		}
 		m.file(name, string(text))
 	}
-	m.goTool("mod", "edit", "-module=snippets", "-require="+library+"@v0.0.0", "-replace="+library+"="+root)
+	_, err := m.command("go", "mod", "edit", "-module=snippets", "-require="+library+"@v0.0.0", "-replace="+library+"="+root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 
-// write writes the files of the snippets. It returns the programs to run.
-func (m *module) write(list []snippet) (programs []snippet) {
+// check compiles snippets, and runs those that are to be run. The error names the line of the
+// page.
+func (m *module) check(list []snippet) error {
 	declared := map[string]map[string]bool{}
 	for _, s := range list {
 		if declared[s.page] == nil {
@@ -128,34 +167,46 @@ func (m *module) write(list []snippet) (programs []snippet) {
 	for _, s := range list {
 		f, err := s.complete(m.root, declared[s.page])
 		if err != nil {
-			m.t.Error(err)
-			continue
+			return err
 		}
 		m.file(f.path, f.text)
-		switch {
-		case s.run && s.kind == program:
-			programs = append(programs, s)
-		case s.run:
+		if s.run && s.kind != program {
 			tests.add(s, f)
 		}
 	}
-	if m.tested = len(tests.calls) > 0; m.tested {
-		m.file("run/run_test.go", tests.file())
+	if _, err := m.command("go", "vet", "-mod=mod", "-unreachable=false", "./..."); err != nil {
+		return err
 	}
-	return programs
-}
-
-// runAll runs programs, each with a server of its own.
-func (m *module) runAll(programs []snippet) {
-	for _, s := range programs {
-		srv := smtptest.New(m.t, &smtptest.Config{Accounts: map[string]string{"shop": "a secret"}})
-		m.t.Setenv("MAIL_URL", srv.URL())
-		m.goTool("build", "-o", "program.exe", "./"+s.folder())
-		got := m.command(filepath.Join(m.dir, "program.exe"))
-		if want := s.output(); strings.TrimSpace(got) != want {
-			m.t.Errorf("%s: the program printed\n%swant\n%s", s, got, want)
+	if len(tests.calls) > 0 {
+		m.file("run/run_test.go", tests.file())
+		if _, err := m.command("go", "test", "-mod=mod", "-vet=off", "./run"); err != nil {
+			return err
 		}
 	}
+	return m.runPrograms(list)
+}
+
+// runPrograms runs the programs that are to be run, each with a server of its own.
+func (m *module) runPrograms(list []snippet) error {
+	for _, s := range list {
+		if !s.run || s.kind != program {
+			continue
+		}
+		srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"shop": "a secret"}})
+		defer srv.Close()
+		m.env = []string{"SUBMISSION_URL=" + srv.URL()}
+		if _, err := m.command("go", "build", "-mod=mod", "-o", "program.exe", "./"+s.folder()); err != nil {
+			return err
+		}
+		got, err := m.command(filepath.Join(m.dir, "program.exe"))
+		if err != nil {
+			return err
+		}
+		if want := s.output(); strings.TrimSpace(got) != want {
+			return fmt.Errorf("%s: the program printed\n%swant\n%s", s, got, want)
+		}
+	}
+	return nil
 }
 
 func (m *module) file(path, text string) {
@@ -166,108 +217,18 @@ func (m *module) file(path, text string) {
 	}
 }
 
-// goTool runs the go command. What it says of a snippet names the line of the page.
-func (m *module) goTool(command string, args ...string) {
-	if command != "mod" {
-		args = append([]string{"-mod=mod"}, args...)
-	}
-	m.command("go", append([]string{command}, args...)...)
-}
-
-// command runs a command, and returns what it printed.
-func (m *module) command(name string, args ...string) string {
+// command runs a command in the module. It returns what it printed, which is in the error as
+// well.
+func (m *module) command(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = m.dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
+	cmd.Env = append(append(os.Environ(), "GOWORK=off"), m.env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		m.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out.String())
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out.String())
 	}
-	return out.String()
+	return out.String(), nil
 }
-
-// runner is the test file that runs snippets.
-type runner struct {
-	imports map[string]bool
-	calls   []string
-}
-
-// add has the statements of a snippet run as an example, or the tests among its
-// declarations.
-func (r *runner) add(s snippet, f completed) {
-	if r.imports == nil {
-		r.imports = map[string]bool{}
-	}
-	r.imports[strconv.Quote("snippets/"+s.folder())] = true
-	name := s.name() + "_" + strconv.Itoa(s.line)
-	for _, test := range f.tests {
-		r.calls = append(r.calls, "func Test_"+name+"_"+test+"(t *testing.T) { "+s.name()+"."+test+"(t) }\n")
-	}
-	if s.kind != statements {
-		return
-	}
-	var b strings.Builder
-	b.WriteString("func Example_" + name + "() {\n\ts := begin()\n\tdefer s.end()\n")
-	b.WriteString("\tif err := " + s.name() + "." + s.function() + "(" + strings.Join(f.args, ", ") + "); err != nil {\n")
-	b.WriteString("\t\tfmt.Println(\"returned\", err)\n\t}\n\t// Output:\n")
-	for line := range strings.Lines(s.output()) {
-		b.WriteString("\t// " + strings.TrimRight(line, "\n") + "\n")
-	}
-	b.WriteString("}\n")
-	r.calls = append(r.calls, b.String())
-}
-
-func (r *runner) file() string {
-	imports := strings.Join(slices.Sorted(maps.Keys(r.imports)), "\n")
-	return strings.Replace(stage, "IMPORTS", imports, 1) + strings.Join(r.calls, "\n")
-}
-
-// stage is what the statements that are run play on.
-const stage = `package run
-
-import (
-	"context"
-	"fmt"
-	"log/slog"
-	"strings"
-	"testing"
-
-	"` + library + `"
-	"` + library + `/smtptest"
-	IMPORTS
-)
-
-var (
-	_ testing.TB
-	_ = context.Background
-	_ = slog.New
-	_ = strings.NewReader
-)
-
-type playing struct {
-	srv     *smtptest.Server
-	options *submission.Options
-	client  *submission.Client
-}
-
-func begin() *playing {
-	srv := smtptest.NewServer(&smtptest.Config{Accounts: map[string]string{"shop": "a secret"}})
-	options := &submission.Options{
-		TLSConfig: srv.ClientTLSConfig(),
-		Auth:      submission.Password{Username: "shop", Password: "a secret"},
-	}
-	client, err := submission.New(srv.Addr(), options)
-	if err != nil {
-		panic(fmt.Sprint(err))
-	}
-	return &playing{srv, options, client}
-}
-
-func (p *playing) end() {
-	p.client.Close()
-	p.srv.Close()
-}
-`

@@ -180,7 +180,9 @@ func TestRoundTripsOverALineUnderLoad(t *testing.T) {
 		for _, sessions := range []int{1, 2, 4} {
 			synctestRun(t, fmt.Sprintf("%s, sessions %d", tc.name, sessions), func(t *testing.T) {
 				c := lineClient(t, smtptest.Config{TLS: smtptest.NoTLS, Extensions: tc.extensions},
-					func(_ *smtptest.Server, o *submission.Options) { o.Pool.MaxSessions, o.Pool.MaxIdle = sessions, sessions })
+					func(_ *smtptest.Server, o *submission.Options) {
+						o.Pool.MaxSessions, o.Pool.MaxIdle = sessions, sessions
+					})
 				sendFrom := func(senders, each int) {
 					errs := make([]error, senders*each)
 					var all sync.WaitGroup

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ var mayImport = map[string][]string{
 	"smtptest/internal/mimefield":  {},
 }
 
-// sourceFiles parses every file that is not a test.
+// sourceFiles parses every file of this module that is not a test.
 func sourceFiles(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
@@ -43,8 +44,11 @@ func sourceFiles(t *testing.T) map[string]*ast.File {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (path == "interop" || strings.HasPrefix(d.Name(), ".") && path != ".") {
-			return fs.SkipDir
+		if d.IsDir() && path != "." {
+			_, err := os.Stat(filepath.Join(path, "go.mod"))
+			if ofItsOwn := err == nil; ofItsOwn || strings.HasPrefix(d.Name(), ".") {
+				return fs.SkipDir
+			}
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil

@@ -1,0 +1,56 @@
+// Command net-smtp sends the mail of the program that used net/smtp.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fe022423/submission"
+)
+
+const letter = `Date: %s
+From: Shop <shop@example.org>
+To: Customer <customer@example.net>
+Cc: Sales <sales@example.org>
+Subject: Your order
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+Your order of one café crème is on its way.
+...and thank you.
+`
+
+func main() {
+	to := []string{"customer@example.net", "sales@example.org", "archive@example.org"}
+	message := fmt.Sprintf(letter, time.Now().Format(time.RFC1123Z))
+	if err := send("shop@example.org", to, strings.NewReader(message)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func send(from string, to []string, message io.Reader) error {
+	pem, err := os.ReadFile(os.Getenv("MAIL_CA"))
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	client, err := submission.New(os.Getenv("MAIL_ADDR"), &submission.Options{
+		TLSConfig: &tls.Config{RootCAs: roots},
+		Auth:      submission.Password{Username: os.Getenv("MAIL_USER"), Password: os.Getenv("MAIL_PASSWORD")},
+	})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Send(context.Background(), submission.Envelope{From: from, To: submission.To(to...)}, message)
+	return err
+}

@@ -748,3 +748,29 @@ func TestRangesStartAgain(t *testing.T) {
 		}
 	})
 }
+
+// With EarlyData each range is one flight, and a server that is full takes the rest in
+// the next one.
+func TestRangesOfEarlyData(t *testing.T) {
+	for _, says := range []string{"LIMITS", "452 4.5.3 too many"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := rangeServer{limit: 10, says: says, keywords: []string{"PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES"}}.start(t)
+			o := plainText(func(o *submission.Options) { o.EarlyData = true })
+			o.Dialer = srv
+			c, err := submission.New(testHost, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			r, err := c.Send(t.Context(), partialLetters(35), strings.NewReader("x\r\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantEach(t, srv, r.Recipients, "x\r\n")
+			// The greeting and EHLO are two more.
+			if n := srv.RoundTrips(); n != 4+2 || len(srv.Messages()) != 4 {
+				t.Errorf("%s: %d round trips, %d messages", says, n, len(srv.Messages()))
+			}
+		})
+	}
+}

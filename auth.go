@@ -222,6 +222,7 @@ func (s *Session) exchange(ctx context.Context, client sasl.Client, info ServerI
 	}
 	name, initial, err := client.Start()
 	x.Name = strings.ToUpper(name)
+	s.mechanism = x.Name
 	var failed *AuthError
 	switch {
 	case err != nil:

@@ -227,7 +227,7 @@ func TestAuthPanics(t *testing.T) {
 			return nil, nil
 		})),
 		"Trace": func(o *submission.Options) {
-			o.Trace = &submission.Trace{Received: func(r submission.Reply) {
+			o.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 				if r.Code == 250 {
 					panics()
 				}

@@ -361,7 +361,7 @@ func TestPublicAroundAuth(t *testing.T) {
 			var last submission.Reply
 			script := offersAuth(tt.offered) + tt.script + "\n" + authOK + "\nC: NOOP\nS: 250 hello " + name + quit
 			s := openSession(t, play(t, "whole", script), plainText(withAuthInClear(wrap(tt.auth)), func(o *submission.Options) {
-				o.Trace = &submission.Trace{Received: func(r submission.Reply) { last = r }}
+				o.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) { last = r }}
 			}))
 			if err := s.Noop(context.Background()); err != nil || last.String() != "250 hello "+name {
 				t.Errorf("%s, %s: %v, %v", around, tt.offered, last, err)

@@ -97,15 +97,14 @@ func (c *Client) Begin(ctx context.Context, env Envelope) (*Transaction, error) 
 // begin starts a transaction of a call that comes to its end even when the Client is
 // closed meanwhile. One that is refused is over.
 func (c *Client) begin(ctx context.Context, env *Envelope) *Transaction {
-	closed := c.pool.enter()
 	t := newTransaction(ctx, c.cfg, env, c.pool)
-	switch {
-	case closed != nil && t.err == nil:
+	if t.err != nil {
+		return t
+	}
+	if err := c.pool.enter(); err != nil {
 		t.attempt.noSession = true
-		t.refuse(closed)
-	case closed == nil && t.err != nil:
-		c.pool.leave()
-	case closed == nil:
+		t.refuse(err)
+	} else {
 		t.entered = true
 	}
 	return t
@@ -118,7 +117,7 @@ func (c *Client) Dial(ctx context.Context) (*Session, error) {
 	if c.pool.isClosed() {
 		return nil, &ConnectError{Addr: c.cfg.addr(), Stage: StageDial, Err: errClientClosed}
 	}
-	return c.cfg.open(ctx)
+	return c.cfg.open(ctx, c.cfg.watch(ctx))
 }
 
 // Ping finds out whether the server is there, is trusted and takes the credentials.

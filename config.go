@@ -48,6 +48,8 @@ type config struct {
 	memory        sync.Pool
 	helloSaysAll  atomic.Bool                   // a second EHLO, after AUTH, brought nothing
 	usedSecret    atomic.Pointer[redact.Secret] // by the last AUTH
+	shownAddr     string                        // addr without secrets, for hooks
+	idleWatch     *watch                        // on what nobody has called for, nil for none
 }
 
 // addr returns the address of the server, for the dialer and for errors.
@@ -83,6 +85,7 @@ func configFor(addr string, o *Options) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.watchIdle()
 	return c, nil
 }
 

@@ -192,7 +192,7 @@ func TestSOCKS5(t *testing.T) {
 			d, _ := p.start(t, tt.user)
 			var connected string
 			err := viaProxy(t, d, tt.addr, func(o *submission.Options) {
-				o.Trace = &submission.Trace{Connected: func(_, addr string, _ bool) { connected = addr }}
+				o.Trace = &submission.Trace{DialDone: func(_ context.Context, s submission.SessionInfo, _ error) { connected = s.Addr }}
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +201,7 @@ func TestSOCKS5(t *testing.T) {
 				t.Errorf("the proxy was asked for %q, want %q", got, tt.want)
 			}
 			if host, _, _ := net.SplitHostPort(connected); !strings.Contains(tt.want[len(tt.want)-1], host) {
-				t.Errorf("Trace.Connected was called with %s", connected)
+				t.Errorf("Trace.DialDone was called with %s", connected)
 			}
 		})
 	}

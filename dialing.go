@@ -16,7 +16,7 @@ import (
 // dialing is one Dial: where a connection fails for a reason that another one may
 // not have, it makes another. NewSession has a nil one: its connection is given.
 type dialing struct {
-	cfg     *config
+	opening
 	target  string        // what is dialed, "host:port" or a path
 	left    time.Duration // of Timeouts.Dial, for all addresses of the host
 	remote  net.Addr      // of the last connection
@@ -38,8 +38,13 @@ const (
 )
 
 // open opens a session over a connection of its own.
-func (c *config) open(ctx context.Context) (*Session, error) {
-	d := &dialing{cfg: c, target: c.addr(), left: c.Timeouts.Dial}
+func (c *config) open(ctx context.Context, w *watch) (*Session, error) {
+	d := &dialing{opening: c.newOpening(w), target: c.addr(), left: c.Timeouts.Dial}
+	return d.run(func() (*Session, error) { return d.open(ctx) })
+}
+
+// open makes connections until there is a session, or no other one may do better.
+func (d *dialing) open(ctx context.Context) (*Session, error) {
 	var ended error
 	for {
 		s, err := d.try(ctx)
@@ -47,7 +52,7 @@ func (c *config) open(ctx context.Context) (*Session, error) {
 		case err == nil || ctx.Err() != nil:
 			return s, err
 		case d.outcome == dialAgain:
-			d.left = c.Timeouts.Dial
+			d.left = d.cfg.Timeouts.Dial
 			continue
 		case d.outcome == dialEnded:
 			ended = err
@@ -62,12 +67,12 @@ func (c *config) open(ctx context.Context) (*Session, error) {
 
 // try makes one connection and opens a session over it.
 func (d *dialing) try(ctx context.Context) (*Session, error) {
-	d.outcome = dialFailed
+	d.outcome, d.info.Network = dialFailed, ""
 	nc, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(ctx, nc, d.cfg, d)
+	return newSession(ctx, nc, &d.opening, d)
 }
 
 // judge says whether another connection may do better than one over which s did

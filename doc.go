@@ -65,6 +65,13 @@
 //	RFC 1928, 1929  SOCKS5
 //	RFC 9110        CONNECT through HTTP proxies
 //
+// # Looking on
+//
+// Options.Logger gets one record for each message, and at level Debug what the server and
+// this side say. [Trace] has functions that are called for each step, with its context and
+// the number of its session; [WithTrace] sets them for one call. [Client.Stats] has the
+// figures of the pool.
+//
 // # In tests
 //
 // Package smtptest is a fake server for your tests, in the manner of

@@ -423,12 +423,14 @@ func ExampleOptions_anyName() {
 	client.Close()
 }
 
-// A Logger gets the commands and replies at level Debug, without secrets and messages.
+// A Logger gets one record for each message, and the commands and replies at level Debug,
+// without secrets and messages.
 func ExampleOptions_logger() {
 	srv, options := demo(nil)
 	defer srv.Close()
 	plain := func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
+		switch a.Key {
+		case slog.TimeKey, "session", "server", "duration": // another one each time
 			return slog.Attr{}
 		}
 		return a
@@ -442,11 +444,20 @@ func ExampleOptions_logger() {
 		return
 	}
 	defer client.Close()
-	client.Ping(context.Background())
+	env := submission.Envelope{From: "shop@example.org", To: submission.To("customer@example.net")}
+	client.Send(context.Background(), env, strings.NewReader(message))
 	// Output:
 	// level=DEBUG msg="smtp received" code=220 reply="220 mail.test.example ESMTP ready"
 	// level=DEBUG msg="smtp sent" line="HELO service.example.org"
 	// level=DEBUG msg="smtp received" code=250 reply="250 mail.test.example"
+	// level=DEBUG msg="smtp sent" line="MAIL FROM:<shop@example.org>"
+	// level=DEBUG msg="smtp received" code=250 reply="250 sender ok"
+	// level=DEBUG msg="smtp sent" line="RCPT TO:<customer@example.net>"
+	// level=DEBUG msg="smtp received" code=250 reply="250 recipient ok"
+	// level=DEBUG msg="smtp sent" line=DATA
+	// level=DEBUG msg="smtp received" code=354 reply="354 end with a line that is one dot"
+	// level=DEBUG msg="smtp received" code=250 reply="250 message accepted"
+	// level=INFO msg=sent recipients=1 bytes=42 attempts=1 reply="250 message accepted"
 	// level=DEBUG msg="smtp sent" line=QUIT
 	// level=DEBUG msg="smtp received" code=221 reply="221 mail.test.example closing"
 }

@@ -72,7 +72,7 @@ func flightsOf(in []byte) *flights {
 	case 4:
 		f.fault = smtptest.Fault{Write: at, Mode: smtptest.Stall}
 	}
-	f.options.Trace = &submission.Trace{Received: func(r submission.Reply) {
+	f.options.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.last = r

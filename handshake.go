@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/fe022423/submission/internal/address"
 	"github.com/fe022423/submission/internal/hint"
@@ -18,14 +17,14 @@ import (
 	"github.com/fe022423/submission/internal/smtpwire"
 )
 
-// newSession opens a session: greeting, EHLO, TLS, AUTH. d is the Dial that nc was
-// made for, nil when it was handed to NewSession.
-func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (ready *Session, err error) {
-	s := linkedTo(nc, cfg, d)
-	s.link.Begin(ctx)
+// newSession opens a session over nc: greeting, EHLO, TLS, AUTH. d is the Dial that nc
+// was made for, nil when it was handed to NewSession.
+func newSession(ctx context.Context, nc net.Conn, o *opening, d *dialing) (ready *Session, err error) {
+	s, cfg := o.linkedTo(nc, d), o.cfg
+	s.enter(ctx, o.watch)
 	defer func() {
 		func() {
-			defer s.link.End()
+			defer s.exit()
 			switch {
 			case err != nil:
 				s.link.Quit()
@@ -40,7 +39,6 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (read
 			ready, err = nil, s.connectError(StageHello, smtpwire.Reply{}, givenUp(StageHello, ctx))
 		}
 	}()
-	s.announce(false)
 	mode := cfg.TLS.on(cfg.port)
 	// A *tls.Conn from Options.Dialer is a tunnel: its TLS is not with the server.
 	if t, ok := nc.(*tls.Conn); ok && cfg.callersConn {
@@ -64,30 +62,26 @@ func newSession(ctx context.Context, nc net.Conn, cfg *config, d *dialing) (read
 		}
 	}
 	if !cfg.auth.IsZero() {
-		if err := s.authenticate(ctx, cfg.auth.Reveal()); err != nil {
-			return nil, s.noteAuth(err)
+		if err := s.logIn(ctx); err != nil {
+			return nil, err
 		}
 		s.helloOutdated = !cfg.helloSaysAll.Load()
 	}
 	return s, nil
 }
 
-// linkedTo returns a session over nc that has heard and said nothing yet. A panic of
-// nc's closes it.
-func linkedTo(nc net.Conn, cfg *config, d *dialing) *Session {
-	var s *Session
-	defer func() {
-		if s == nil {
-			nc.Close()
+// logIn authenticates the session.
+func (s *Session) logIn(ctx context.Context) error {
+	err := s.authenticate(ctx, s.cfg.auth.Reveal())
+	name := s.mechanism
+	if err != nil {
+		err = cleaned(s.noteAuth(err), &s.secrets)
+		if e, ok := err.(*AuthError); ok {
+			name = e.Mechanism
 		}
-	}()
-	made := &Session{cfg: cfg, dialing: d, local: cfg.isLocal(nc), secrets: cfg.secretsOver(nc), born: time.Now()}
-	if d != nil {
-		d.outcome, d.remote = dialAnswered, nc.RemoteAddr()
 	}
-	made.link = link.New(nc, made.linkConfig())
-	s = made
-	return s
+	s.watch.authDone(s, name, err)
+	return err
 }
 
 // connectError makes a ConnectError of a reply that refused or an error at stage.

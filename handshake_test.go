@@ -357,7 +357,7 @@ func TestCancelledAtTheLastReply(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		o := plainText(func(o *submission.Options) {
-			o.Trace = &submission.Trace{Received: func(r submission.Reply) {
+			o.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 				if r.Code == 250 {
 					cancel()
 				}

@@ -170,7 +170,7 @@ func login(t *testing.T, srv *smtptest.Server, o *submission.Options, auth submi
 	t.Helper()
 	options := *o
 	options.Auth = auth
-	options.Trace = &submission.Trace{Sent: func(line string) {
+	options.Trace = &submission.Trace{Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
 		if name, ok := strings.CutPrefix(line, "AUTH "); ok {
 			used, _, _ = strings.Cut(name, " ")
 		}

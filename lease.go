@@ -9,9 +9,8 @@ import (
 
 // lender lends sessions to transactions.
 type lender interface {
-	// take waits for a session; fresh wants one that was never used. While it waits,
-	// the envelope of t may go out behind another message, unless t is nil.
-	take(ctx context.Context, fresh bool, t *Transaction) (loan, error)
+	// take waits for a session.
+	take(ctx context.Context, r request) (loan, error)
 	// follow appends to the end of a message on s the envelope of a send that waits.
 	follow(s *Session, end []byte) []byte
 	// give takes it back, whatever has become of it.
@@ -80,10 +79,17 @@ func (t *Transaction) tryAgain(to txState) {
 	if t.fresh || !t.mayStartAgain() {
 		return
 	}
-	t.lender.noteRestart()
+	t.noteRestart()
 	t.release()
 	t.fresh = true
 	t.try(to)
+}
+
+// noteRestart notes that the message starts once more, while it has the session that is
+// the wrong one.
+func (t *Transaction) noteRestart() {
+	t.lender.noteRestart()
+	t.watch.restarts(t)
 }
 
 // try makes one attempt, on a session that is got for it where there is none.
@@ -120,11 +126,12 @@ func (t *Transaction) try(to txState) {
 	mode.Looked = looked
 	mode.Reset = t.s.link.Open()
 	mode.Early = to == txOver && t.mayShareFlight(mode)
-	t.s.timeMessage(&t.attempt.Transfer)
+	t.watch.times(&t.attempt.Transfer)
 	if t.lender != nil && mode.Pipelining && !t.ranges.more {
 		t.attempt.tail = tail{t.lender, t.s, t}
 		t.attempt.LetFollow(&t.attempt.tail)
 	}
+	t.watch.enter(phaseEnvelope)
 	if ride != nil {
 		t.attempt.Resume(t.s.link, &t.attempt, &t.spool, mode, ride)
 		if ride.Dropped() {
@@ -136,10 +143,12 @@ func (t *Transaction) try(to txState) {
 	} else {
 		t.attempt.Start(t.s.link, &t.attempt, &t.spool, mode)
 	}
+	t.watch.enter(phaseOther)
 	if !t.attempt.OK() || t.attempt.Together {
 		return
 	}
-	switch t.s.messageBegins(); to {
+	t.watch.enter(phaseMessage)
+	switch to {
 	case txStreaming:
 		t.attempt.Stream(&t.spool)
 	case txPrepared:
@@ -184,7 +193,9 @@ func (t *Transaction) borrow() (loan, error) {
 		}
 		t.entered = true
 	}
-	return t.lender.take(t.ctx, t.fresh, t)
+	t.watch.wants()
+	defer t.watch.enter(phaseOther)
+	return t.lender.take(t.ctx, request{fresh: t.fresh, t: t, watch: t.watch})
 }
 
 // mayShareFlight reports whether the message may go out with its envelope; see
@@ -198,7 +209,8 @@ func (t *Transaction) mayShareFlight(m transfer.Mode) bool {
 // occupy puts the transaction on a session.
 func (t *Transaction) occupy(s *Session) {
 	t.s, s.open = s, t
-	s.link.Begin(t.ctx)
+	t.watch.meets(s, t.attempt.reused || t.lender == nil && s.used)
+	s.enter(t.ctx, t.watch)
 }
 
 // admit holds the envelope against what the server offers. Some servers offer
@@ -232,13 +244,14 @@ func (t *Transaction) release() {
 	}
 	t.s, s.open = nil, nil
 	s.noteUse(&t.attempt)
+	t.watch.leaves(s)
 	if t.lender != nil {
 		defer t.lender.give(s) // also when a hook panics
 	}
+	defer s.exit()
 	if t.attempt.Unfinished() || s.ride == nil && s.link.Owing() {
 		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Message})
 	}
-	s.link.End()
 }
 
 // noteUse counts an attempt to send a message over the session.

@@ -628,8 +628,12 @@ func lmtpCell(t *testing.T, extensions []string, fault smtptest.Fault) (read, wr
 	env.Partial = true
 	s, err := submission.NewSession(t.Context(), nc, testHost, plainText(withLMTP, func(o *submission.Options) {
 		o.Trace = &submission.Trace{
-			Received: func(r submission.Reply) { committed = committed || r.Code == 354 },
-			Sent:     func(line string) { committed = committed || strings.HasPrefix(line, "BDAT") },
+			Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
+				committed = committed || r.Code == 354
+			},
+			Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
+				committed = committed || strings.HasPrefix(line, "BDAT")
+			},
 		}
 	}))
 	var res *submission.Result

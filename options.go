@@ -98,10 +98,26 @@ type Options struct {
 	// NoQuitWait closes the connection right after QUIT, without waiting for the
 	// reply.
 	NoQuitWait bool
-	// Trace holds functions that are called for what sessions do.
+	// Trace holds functions that are called for what sessions do and what becomes of
+	// messages. WithTrace has others called for one call.
 	Trace *Trace
-	// Logger gets the commands and replies at level Debug, without secrets and
-	// without the messages.
+	// Logger gets a record when a message is over: "sent" at level Info or, when it was
+	// not sent to everyone or nobody knows, "not sent" at Warn. At Debug it also gets the
+	// commands as "smtp sent" and the replies as "smtp received". Secrets and messages are
+	// never among them; addresses and what the server says are. Each record comes with the
+	// context of the call, as each hook of Trace, and with attributes that keep their names:
+	//
+	//	session     the number of the session, as SessionInfo.ID; 0 when there was none
+	//	server      the server's address, as SessionInfo.Addr
+	//	line        of "smtp sent": the command
+	//	code, reply of "smtp received": the reply; reply also of "sent"
+	//	outcome     of "not sent": SendError.Outcome in words
+	//	stage       of "not sent": SendError.Stage in words
+	//	error       of "not sent": the text of the error
+	//	duration    of "sent" and "not sent": since Send, SendFunc or Begin was called
+	//	recipients, bytes, attempts of both: as in SendInfo
+	//
+	// A panic of a hook on a goroutine of a Client's own is logged at Error.
 	Logger *slog.Logger
 }
 

@@ -16,7 +16,7 @@ import (
 // session dials one.
 type pool struct {
 	cfg  *config
-	dial func(context.Context) (*Session, error)
+	dial func(context.Context, *watch) (*Session, error)
 
 	mu      sync.Mutex
 	idle    []*Session // the one used last is at the end and goes out first
@@ -40,10 +40,17 @@ type pool struct {
 	count    counters
 }
 
-func newPool(cfg *config, dial func(context.Context) (*Session, error)) *pool {
+func newPool(cfg *config, dial func(context.Context, *watch) (*Session, error)) *pool {
 	p := &pool{cfg: cfg, dial: dial, members: map[*Session]struct{}{}, leaving: map[*Session]struct{}{}}
 	p.life, p.endLife = context.WithCancelCause(context.Background())
 	return p
+}
+
+// request is what a call asks of the pool: a session for a transaction, or for Ping.
+type request struct {
+	fresh bool         // one that was never used
+	t     *Transaction // whose envelope may go out meanwhile, nil for none
+	watch *watch       // on the call
 }
 
 // turn is what a waiter gets: a session, or with nil the slot to dial one for; or
@@ -64,12 +71,12 @@ const (
 )
 
 // take returns a session that nothing is known against: the idle one used last,
-// or a fresh one. With fresh it is one that was never used.
-func (p *pool) take(ctx context.Context, fresh bool, t *Transaction) (loan, error) {
-	got, err := p.slot(ctx, fresh, t)
+// or a fresh one.
+func (p *pool) take(ctx context.Context, r request) (loan, error) {
+	got, err := p.slot(ctx, r)
 	for err == nil {
 		var l loan
-		if l, err = p.fill(ctx, got, fresh); err == nil {
+		if l, err = p.fill(ctx, got, r); err == nil {
 			return l, nil
 		}
 		if !isLimit(err) || ctx.Err() != nil {
@@ -77,7 +84,7 @@ func (p *pool) take(ctx context.Context, fresh bool, t *Transaction) (loan, erro
 			break
 		}
 		var waits bool
-		if got, waits, err = p.waitForOther(ctx, err, t); !waits {
+		if got, waits, err = p.waitForOther(ctx, err, r); !waits {
 			p.free()
 		}
 	}
@@ -86,7 +93,7 @@ func (p *pool) take(ctx context.Context, fresh bool, t *Transaction) (loan, erro
 
 // fill makes a loan of a slot and the session in it, which may be nil. A panic of
 // the caller's code on the way costs no slot.
-func (p *pool) fill(ctx context.Context, got turn, fresh bool) (l loan, err error) {
+func (p *pool) fill(ctx context.Context, got turn, r request) (l loan, err error) {
 	s, done := got.s, false
 	defer func() {
 		switch {
@@ -98,34 +105,40 @@ func (p *pool) fill(ctx context.Context, got turn, fresh bool) (l loan, err erro
 		}
 	}()
 	if got.ride != nil {
-		s.announce(true)
+		p.reuse(s, r)
 		done = true
-		p.noteReuse()
 		return loan{s: s, reused: true, ride: got.ride}, nil
 	}
-	if s != nil && !fresh && p.fit(ctx, s) {
+	if s != nil && !r.fresh && p.fit(ctx, r.watch, s) {
 		rested := since(s.resting) >= probeAfter
-		if !rested || p.probe(ctx, s) == nil {
-			s.announce(true)
+		if !rested || p.probe(ctx, r.watch, s) == nil {
+			p.reuse(s, r)
 			done = true
-			p.noteReuse()
 			return loan{s: s, reused: true, looked: true, asked: rested}, nil
 		}
 	}
 	if s != nil {
-		p.dismiss(ctx, s)
+		p.dismiss(ctx, r.watch, s)
 		s = nil
 	}
-	l.s, err = p.dialMember(ctx)
+	l.s, err = p.dialMember(ctx, r.watch)
 	done = true
 	return l, err
 }
 
+// reuse notes that a session is used again.
+func (p *pool) reuse(s *Session, r request) {
+	r.watch.reuses(s)
+	if r.t != nil { // Stats counts messages
+		p.noteReuse()
+	}
+}
+
 // dialMember dials a session of the pool.
-func (p *pool) dialMember(ctx context.Context) (*Session, error) {
+func (p *pool) dialMember(ctx context.Context, w *watch) (*Session, error) {
 	ctx, release := link.EitherDone(ctx, p.life)
 	defer release()
-	s, err := p.dial(ctx)
+	s, err := p.dial(ctx, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count.Dials++
@@ -147,27 +160,27 @@ func (p *pool) dialMember(ctx context.Context) (*Session, error) {
 
 // fit reports whether nothing is known against using an idle session again, a look at
 // it included.
-func (p *pool) fit(ctx context.Context, s *Session) bool {
+func (p *pool) fit(ctx context.Context, w *watch, s *Session) bool {
 	if !s.Usable() || p.worn(s) || since(s.resting) >= p.cfg.Pool.IdleTimeout {
 		return false
 	}
-	p.look(ctx, s)
+	p.look(ctx, w, s)
 	return s.Usable()
 }
 
 // look breaks a session on which the server spoke unasked, or which it ended.
-func (p *pool) look(ctx context.Context, s *Session) {
+func (p *pool) look(ctx context.Context, w *watch, s *Session) {
 	if !s.link.Waiting() {
 		return // at once, without watching ctx
 	}
-	s.link.Begin(ctx)
-	defer s.link.End() // also when a hook panics
+	s.enter(ctx, w)
+	defer s.exit() // also when a hook panics
 	s.link.Look(link.Noop)
 }
 
 // probe asks the server whether a session lives, within half of the time that ctx
 // has left at most.
-func (p *pool) probe(ctx context.Context, s *Session) error {
+func (p *pool) probe(ctx context.Context, w *watch, s *Session) error {
 	limit := probeTime
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)/2)
@@ -175,9 +188,9 @@ func (p *pool) probe(ctx context.Context, s *Session) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if p.cfg.ProbeReset {
-		return s.Reset(ctx)
+		return s.reset(ctx, w)
 	}
-	return s.Noop(ctx)
+	return s.noop(ctx, w)
 }
 
 // worn reports whether a session has served its time.
@@ -226,13 +239,15 @@ func (p *pool) give(s *Session) {
 
 // ping takes a session that the server answers over, and gives it back.
 func (p *pool) ping(ctx context.Context) error {
+	r := request{watch: p.cfg.watch(ctx)}
 	if err := p.enter(); err != nil {
 		return err
 	}
 	defer p.leave()
-	l, err := p.take(ctx, false, nil)
-	if err == nil && !p.giveAnswering(ctx, l) {
-		if l, err = p.take(ctx, true, nil); err == nil {
+	l, err := p.take(ctx, r)
+	if err == nil && !p.giveAnswering(ctx, r.watch, l) {
+		r.fresh = true
+		if l, err = p.take(ctx, r); err == nil {
 			p.give(l.s)
 		}
 	}
@@ -240,10 +255,10 @@ func (p *pool) ping(ctx context.Context) error {
 }
 
 // giveAnswering takes a session back, and reports whether the server answers over it.
-func (p *pool) giveAnswering(ctx context.Context, l loan) (answers bool) {
+func (p *pool) giveAnswering(ctx context.Context, w *watch, l loan) (answers bool) {
 	defer func() { // also when a hook panics
 		l.s.unfit = l.s.unfit || !answers
 		p.give(l.s)
 	}()
-	return !l.reused || l.asked || p.probe(ctx, l.s) == nil
+	return !l.reused || l.asked || p.probe(ctx, w, l.s) == nil
 }

@@ -13,7 +13,7 @@ import (
 // that says goodbye lives until its connection is closed, and for a moment longer: the
 // server may not have noticed yet. waits is false when there is no such session: then
 // err is the error of the dial, and the slot is still the caller's.
-func (p *pool) waitForOther(ctx context.Context, refused error, t *Transaction) (got turn, waits bool, err error) {
+func (p *pool) waitForOther(ctx context.Context, refused error, r request) (got turn, waits bool, err error) {
 	p.mu.Lock()
 	now := time.Now()
 	others, gone := p.slots-1, len(p.goneJustNow(now))
@@ -42,7 +42,7 @@ func (p *pool) waitForOther(ctx context.Context, refused error, t *Transaction) 
 		p.mu.Unlock()
 		return got, true, nil
 	}
-	got, err = p.wait(ctx, true, t)
+	got, err = p.wait(ctx, true, r)
 	return got, true, err
 }
 

@@ -42,7 +42,7 @@ func TestRestWhileTheMachineSlept(t *testing.T) {
 			srv := smtptest.NewServer(&smtptest.Config{TLS: smtptest.NoTLS})
 			defer srv.Close()
 			var said []string
-			c, err := New(srv.Addr(), &Options{TLS: TLSNone, Trace: &Trace{Sent: func(line string) { said = append(said, line[:4]) }}})
+			c, err := New(srv.Addr(), &Options{TLS: TLSNone, Trace: &Trace{Sent: func(_ context.Context, _ SessionInfo, line string) { said = append(said, line[:4]) }}})
 			if err != nil {
 				t.Fatal(err)
 			}

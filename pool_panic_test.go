@@ -56,7 +56,12 @@ type mineHandler struct {
 	panics bool
 }
 
-func (h mineHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h mineHandler) Enabled(_ context.Context, l slog.Level) bool {
+	if h.panics && l < slog.LevelError {
+		h.mine.call()
+	}
+	return true
+}
 
 func (h mineHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError {
@@ -77,26 +82,33 @@ type minePlace struct {
 	// stride leaves out all but each nth call, where there are very many.
 	stride int64
 	lay    func(o *submission.Options, m *mine)
+	under  func(ctx context.Context, m *mine) context.Context // of all calls
 	// source says that the code is the source of the messages.
 	source func(m *mine, text string) io.Reader
 }
 
 // minePlaces are all places: every hook of Trace that there is, whatever its
-// arguments.
+// arguments, in the options and in the context.
 func minePlaces() []minePlace {
 	var list []minePlace
 	hooks := reflect.TypeFor[submission.Trace]()
 	for i := range hooks.NumField() {
 		name := hooks.Field(i).Name
-		list = append(list, minePlace{name: "Trace." + name, tls: strings.HasPrefix(name, "TLS"), lay: func(o *submission.Options, m *mine) {
+		only := func(m *mine) *submission.Trace {
 			trace := new(submission.Trace)
 			hook := reflect.MakeFunc(hooks.Field(i).Type, func([]reflect.Value) []reflect.Value {
 				m.call()
 				return nil
 			})
 			reflect.ValueOf(trace).Elem().Field(i).Set(hook)
-			o.Trace = trace
-		}})
+			return trace
+		}
+		tls := strings.HasPrefix(name, "TLS")
+		list = append(list,
+			minePlace{name: "Trace." + name, tls: tls, lay: func(o *submission.Options, m *mine) { o.Trace = only(m) }},
+			minePlace{name: "WithTrace." + name, tls: tls, stride: 5, under: func(ctx context.Context, m *mine) context.Context {
+				return submission.WithTrace(ctx, only(m))
+			}})
 	}
 	return append(list,
 		minePlace{name: "Dialer", lay: func(o *submission.Options, m *mine) {
@@ -236,7 +248,7 @@ func (m *mine) run(f func() error) (err error) {
 
 // mineStory makes a Client's sessions be dialed, taken, probed, used, refused,
 // retired and reaped. It returns how many messages it sent.
-func (m *mine) story(c *submission.Client, text func(n int) io.Reader) int {
+func (m *mine) story(ctx context.Context, c *submission.Client, text func(n int) io.Reader) int {
 	n := 0
 	send := func(ctx context.Context) {
 		k := n
@@ -246,7 +258,6 @@ func (m *mine) story(c *submission.Client, text func(n int) io.Reader) int {
 			return err
 		})
 	}
-	ctx := context.Background()
 	m.run(func() error { return c.Ping(ctx) }) // dialed
 	send(ctx)                                  // taken
 	send(ctx)
@@ -290,6 +301,10 @@ func (m *mine) story(c *submission.Client, text func(n int) io.Reader) int {
 			_, err := io.Copy(w, text(k))
 			return err
 		})
+		return err
+	})
+	m.run(func() error { // refused here
+		_, err := c.Send(ctx, submission.Envelope{}, text(n))
 		return err
 	})
 	short, cancel := context.WithTimeout(ctx, time.Second)
@@ -338,7 +353,7 @@ func TestPoolCallersCodePanics(t *testing.T) {
 									case verb == "MAIL" && s.begun == 4:
 										return &habitAnswer{reply: "452 4.4.5 enough"}
 									case verb == "MAIL":
-										if started.Add(1) == 11 {
+										if started.Add(1) == 11 && !m.off.Load() { // within the story
 											return &habitAnswer{}
 										}
 									}
@@ -369,7 +384,11 @@ func TestPoolCallersCodePanics(t *testing.T) {
 									}
 									return habitText(n)
 								}
-								sent := m.story(c, func(n int) io.Reader {
+								ctx := context.Background()
+								if place.under != nil {
+									ctx = place.under(ctx, m)
+								}
+								sent := m.story(ctx, c, func(n int) io.Reader {
 									if place.source != nil {
 										return place.source(m, texts(n))
 									}
@@ -388,9 +407,9 @@ func TestPoolCallersCodePanics(t *testing.T) {
 									}
 								}
 								m.off.Store(true)
-								ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+								calm, cancel := context.WithTimeout(t.Context(), time.Hour)
 								defer cancel()
-								if err := sendNumber(ctx, c, 1000); err != nil {
+								if err := sendNumber(calm, c, 1000); err != nil {
 									t.Errorf("call %d, always %v, exits %v: afterwards: %v", at, always, exits, err)
 								}
 								for n := range sent {

@@ -56,7 +56,7 @@ func (p *pool) retireHere(s *Session) {
 }
 
 // dismiss closes a session, and keeps its slot.
-func (p *pool) dismiss(ctx context.Context, s *Session) {
+func (p *pool) dismiss(ctx context.Context, w *watch, s *Session) {
 	p.mu.Lock()
 	p.count.Retired++
 	hurry := p.hurries()
@@ -65,8 +65,8 @@ func (p *pool) dismiss(ctx context.Context, s *Session) {
 	if hurry {
 		s.link.Hurry()
 	}
-	s.link.Begin(ctx)
-	defer s.link.End()
+	s.enter(ctx, w)
+	defer s.exit()
 	s.Close()
 }
 

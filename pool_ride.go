@@ -135,8 +135,8 @@ func (p *pool) handOver(s *Session) {
 	case fit:
 		p.hearOut(s, r.Ride)
 	default:
+		defer p.retire(s) // also when a hook panics
 		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
-		p.retire(s)
 	}
 }
 
@@ -152,9 +152,9 @@ func (p *pool) hearOut(s *Session, r *transfer.Ride) {
 			}
 		}()
 		s.mails++
-		s.link.Begin(p.life)
+		s.enter(p.life, p.cfg.idleWatch)
 		r.GiveUp(s.link)
-		s.link.End()
+		s.exit()
 		if r.Dropped() {
 			p.noteDropped()
 		}

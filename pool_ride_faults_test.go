@@ -307,7 +307,7 @@ func TestRideBehindASlowMessage(t *testing.T) {
 // and at once: the send waits for no more than a new one.
 func TestRideOverAWrongSession(t *testing.T) {
 	for name, keywords := range rideWays {
-		for _, reply := range []string{"450 4.2.1 busy", "452 4.4.5 enough", "554 5.4.5 enough", "421 4.3.2 bye", "panic"} {
+		for _, reply := range []string{"450 4.2.1 busy", "452 4.4.5 enough", "554 5.4.5 enough", "421 4.3.2 bye", "panic", "450 4.2.1 busy, and Closed panics"} {
 			t.Run(name+" "+reply, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					srv := newHabitServer(keywords...)
@@ -323,8 +323,12 @@ func TestRideOverAWrongSession(t *testing.T) {
 					m := &mine{}
 					var ended atomic.Int64
 					c := srv.client(t, withPool(submission.PoolOptions{MaxSessions: 1}), func(o *submission.Options) {
-						o.Trace = &submission.Trace{MessageSent: func(int64, time.Duration) {
-							if ended.Add(1) == 1 && reply == "panic" {
+						o.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
+							if strings.HasPrefix(r.String(), "250 taken") && ended.Add(1) == 1 && reply == "panic" {
+								panic(errMine)
+							}
+						}, Closed: func(submission.SessionInfo, error) {
+							if strings.HasSuffix(reply, "Closed panics") && ended.Add(1) == 1 {
 								panic(errMine)
 							}
 						}}

@@ -485,7 +485,7 @@ func TestPingUsesSessions(t *testing.T) {
 			if err := sendNumber(t.Context(), c, 0); err != nil {
 				t.Fatal(err)
 			}
-			if st := c.Stats(); srv.dials() != 1 || st.Dials != 1 || st.Idle != 1 || st.Sent != 1 {
+			if st := c.Stats(); srv.dials() != 1 || st.Dials != 1 || st.Idle != 1 || st.Sent != 1 || st.Reused != 1 {
 				t.Errorf("%d sessions, %+v", srv.dials(), st)
 			}
 			wantClosed(t, c, srv)

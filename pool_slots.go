@@ -8,10 +8,10 @@ import (
 	"github.com/fe022423/submission/internal/link"
 )
 
-// slot waits for a slot and returns it with the session that is in it, if any. With
-// fresh that is one to take the place of: the call goes first, since it had its turn
-// before.
-func (p *pool) slot(ctx context.Context, fresh bool, t *Transaction) (turn, error) {
+// slot waits for a slot and returns it with the session that is in it, if any. For a
+// request for a fresh one that is one to take the place of: the call goes first, since it
+// had its turn before.
+func (p *pool) slot(ctx context.Context, r request) (turn, error) {
 	if ctx.Err() != nil {
 		return turn{}, givenUp(StageWait, ctx)
 	}
@@ -22,7 +22,7 @@ func (p *pool) slot(ctx context.Context, fresh bool, t *Transaction) (turn, erro
 	case p.killed != nil:
 		p.mu.Unlock()
 		return turn{}, p.killed
-	case n > 0 && !(fresh && room):
+	case n > 0 && !(r.fresh && room):
 		s := p.popIdle()
 		p.mu.Unlock()
 		return turn{s: s}, nil
@@ -31,7 +31,7 @@ func (p *pool) slot(ctx context.Context, fresh bool, t *Transaction) (turn, erro
 		p.mu.Unlock()
 		return turn{}, nil
 	}
-	return p.wait(ctx, fresh, t)
+	return p.wait(ctx, r.fresh, r)
 }
 
 // popIdle takes the session used last of those that rest, of which there is one. The
@@ -44,11 +44,11 @@ func (p *pool) popIdle() *Session {
 }
 
 // wait waits for a turn, the first one with front. The pool is locked, and is not any
-// more when wait returns. Meanwhile the envelope of t may go out, if its message is
+// more when wait returns. Meanwhile the envelope of r may go out, if its message is
 // held back whole.
-func (p *pool) wait(ctx context.Context, front bool, t *Transaction) (turn, error) {
+func (p *pool) wait(ctx context.Context, front bool, r request) (turn, error) {
 	w := &waiter{turn: make(chan turn, 1)}
-	if t != nil && !t.fresh && t.spool.Whole() {
+	if t := r.t; t != nil && !t.fresh && t.spool.Whole() {
 		w.t = t
 	}
 	push := p.waiters.PushBack
@@ -60,7 +60,18 @@ func (p *pool) wait(ctx context.Context, front bool, t *Transaction) (turn, erro
 	p.count.WaitCount++
 	p.tryLater()
 	leaving := p.oneToHurry()
+	var figures Stats
+	tells := r.watch.wantsWait()
+	if tells {
+		figures = p.figures()
+	}
 	p.mu.Unlock()
+	had := false
+	defer func() { // also when the hook panics
+		if !had {
+			p.abandon(w)
+		}
+	}()
 	if leaving != nil {
 		leaving.link.Hurry()
 	}
@@ -70,14 +81,24 @@ func (p *pool) wait(ctx context.Context, front bool, t *Transaction) (turn, erro
 		defer p.mu.Unlock()
 		p.count.WaitDuration += time.Since(began)
 	}()
+	if tells {
+		r.watch.waits(figures)
+	}
 	select {
 	case got := <-w.turn:
+		had = true
 		return got, got.err
 	case <-ctx.Done():
+		return turn{}, p.gaveUp(ctx)
 	}
+}
+
+// abandon takes a waiter out of its place. A turn that came at the same moment goes on to
+// the next one.
+func (p *pool) abandon(w *waiter) {
 	p.mu.Lock()
 	select {
-	case got := <-w.turn: // a turn came at the same moment: it goes on to the next
+	case got := <-w.turn:
 		p.mu.Unlock()
 		switch {
 		case got.ride != nil:
@@ -91,7 +112,6 @@ func (p *pool) wait(ctx context.Context, front bool, t *Transaction) (turn, erro
 		p.leaveQueue(w)
 		p.mu.Unlock()
 	}
-	return turn{}, p.gaveUp(ctx)
 }
 
 // gaveUp is the error of a caller who waited in vain.

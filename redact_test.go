@@ -3,6 +3,7 @@ package submission_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -64,7 +66,8 @@ func TestOptionsHideSecrets(t *testing.T) {
 type watch struct {
 	text, js bytes.Buffer
 	mu       sync.Mutex // a goodbye of the pool's may run beside a dial
-	trace    []string
+	trace    []string   // lines, replies and ends
+	told     []string   // what the other hooks were told
 }
 
 func (w *watch) saw(text ...string) {
@@ -79,15 +82,33 @@ func (w *watch) options(o *submission.Options) {
 		slog.NewJSONHandler(&w.js, &slog.HandlerOptions{Level: slog.LevelDebug}),
 	})
 	o.Trace = &submission.Trace{
-		Sent: func(line string) { w.saw("C: " + line) },
-		Received: func(r submission.Reply) {
+		Sent: func(_ context.Context, _ submission.SessionInfo, line string) { w.saw("C: " + line) },
+		Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 			w.saw("S: "+r.String(), strings.Join(r.Lines, "\n"), fmt.Sprintf("%+v %#v", r, r))
 		},
-		Closed: func(err error) {
+		Closed: func(_ submission.SessionInfo, err error) {
 			if err != nil {
 				w.saw("closed: " + err.Error())
 			}
 		},
+	}
+	// All other hooks, whatever they are told.
+	v := reflect.ValueOf(o.Trace).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).IsNil() {
+			v.Field(i).Set(reflect.MakeFunc(v.Type().Field(i).Type, func(args []reflect.Value) []reflect.Value {
+				for _, arg := range args {
+					switch arg := arg.Interface().(type) {
+					case context.Context, tls.ConnectionState: // certificates are the server's own
+					default:
+						w.mu.Lock()
+						w.told = append(w.told, fmt.Sprintf("%v %+v", arg, arg))
+						w.mu.Unlock()
+					}
+				}
+				return nil
+			}))
+		}
 	}
 }
 
@@ -126,6 +147,10 @@ func (w *watch) check(t *testing.T, err error) {
 	}
 	wantNoSecret(t, "JSON log, read", plain.String())
 	wantNoSecret(t, "trace", strings.Join(w.trace, "\n"))
+	if len(w.told) == 0 {
+		t.Error("the other hooks were told nothing")
+	}
+	wantNoSecret(t, "the other hooks", strings.Join(w.told, "\n"))
 	wantNoSecretInError(t, err)
 }
 
@@ -305,8 +330,10 @@ func TestTranscriptOfAuth(t *testing.T) {
 			var got []string
 			o := plainText(withAuthInClear(tt.auth), func(o *submission.Options) {
 				o.Trace = &submission.Trace{
-					Sent:     func(line string) { got = append(got, "C: "+line) },
-					Received: func(r submission.Reply) { got = append(got, "S: "+r.String()) },
+					Sent: func(_ context.Context, _ submission.SessionInfo, line string) { got = append(got, "C: "+line) },
+					Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
+						got = append(got, "S: "+r.String())
+					},
 				}
 			})
 			if s, err := submission.NewSession(context.Background(), play(t, "whole", tt.script), testHost, o); err == nil {
@@ -325,7 +352,7 @@ func TestShortSecrets(t *testing.T) {
 	script := hello + "S: 250-mail\nS: 250 AUTH PLAIN\nC: AUTH PLAIN " + b64("\x00u\x00e") + "\nS: 235 welcome\nC: NOOP\nS: 250 everyone sees me" + quit
 	var last submission.Reply
 	s := openSession(t, play(t, "whole", script), plainText(withAuthInClear(submission.Password{Username: "u", Password: "e"}), func(o *submission.Options) {
-		o.Trace = &submission.Trace{Received: func(r submission.Reply) {
+		o.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 			if r.Code == 250 {
 				last = r
 			}

@@ -321,6 +321,11 @@ func TestCertificatesHoldNoSecret(t *testing.T) {
 					for _, wrapped := range []bool{false, true} {
 						o := &submission.Options{TLS: submission.TLSImplicit, Dialer: p.dialer(&wire), TLSConfig: &tls.Config{RootCAs: ca.pool()},
 							Auth: submission.Password{Username: secretUser, Password: secret}}
+						var told []error
+						o.Trace = &submission.Trace{
+							Closed:   func(_ submission.SessionInfo, err error) { told = append(told, err) },
+							DialDone: func(_ context.Context, _ submission.SessionInfo, err error) { told = append(told, err) },
+						}
 						if wrapped { // as a stack of the caller's may do
 							o.TLSClient = func(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 								c := tls.Client(nc, cfg)
@@ -338,13 +343,19 @@ func TestCertificatesHoldNoSecret(t *testing.T) {
 						c.Close()
 						e := wantError[*submission.TLSError](t, err)
 						texts := []string{err.Error(), e.Hint, fmt.Sprintf("%+v", e.Err)}
-						var verification *tls.CertificateVerificationError
-						if errors.As(err, &verification) {
-							for _, cert := range verification.UnverifiedCertificates {
-								texts = append(texts, cert.Subject.String(), cert.Issuer.String(), fmt.Sprint(cert.DNSNames, cert.EmailAddresses, cert.Subject.Names))
+						if len(told) != 2 {
+							t.Errorf("the hooks were told %v", told)
+						}
+						for _, err := range append(told, err) {
+							texts = append(texts, err.Error())
+							var verification *tls.CertificateVerificationError
+							if errors.As(err, &verification) {
+								for _, cert := range verification.UnverifiedCertificates {
+									texts = append(texts, cert.Subject.String(), cert.Issuer.String(), fmt.Sprint(cert.DNSNames, cert.EmailAddresses, cert.Subject.Names))
+								}
+							} else {
+								t.Errorf("the cause is lost: %v", err)
 							}
-						} else {
-							t.Errorf("the cause is lost: %v", err)
 						}
 						for _, text := range texts {
 							for form, part := range makeSecretForms(secret) {
@@ -480,7 +491,7 @@ func TestWeakSecretsDamageNoReply(t *testing.T) {
 				var seen []string
 				s := openSession(t, srv.Pipe(), plainText(withAuthInClear(submission.Password{Username: secretUser, Password: word}), func(o *submission.Options) {
 					o.Disable = []string{"CHUNKING"}
-					o.Trace = &submission.Trace{Received: func(r submission.Reply) { seen = append(seen, r.String()) }}
+					o.Trace = &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) { seen = append(seen, r.String()) }}
 				}))
 				defer s.Close()
 				if !slices.Contains(seen, said("220")) {

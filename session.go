@@ -34,16 +34,19 @@ type Session struct {
 	answered      bool // it did
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
 	open          *Transaction
-	dialing       *dialing  // the Dial that it is opened for, nil when it is open
-	unfit         bool      // the server said what speaks against the session: it is not lent again
-	used          bool      // it had a transaction
-	ride          *ride     // the envelope that is on its way behind the message, nil for none
-	messages      int       // sent so far
-	domains       domains   // of the recipients so far, where the server limits them
-	mails         int       // MAIL commands so far, but for that of the open transaction
-	began         time.Time // of the message that runs, for the trace
+	dialing       *dialing // the Dial that it is opened for, nil when it is open
+	unfit         bool     // the server said what speaks against the session: it is not lent again
+	used          bool     // it had a transaction
+	ride          *ride    // the envelope that is on its way behind the message, nil for none
+	messages      int      // sent so far
+	domains       domains  // of the recipients so far, where the server limits them
+	mails         int      // MAIL commands so far, but for that of the open transaction
 	born          time.Time
 	resting       time.Time // when it went into the pool
+	info          SessionInfo
+	mechanism     string     // that was tried last
+	watch         *watch     // on the call that uses it; see enter
+	hooks         link.Hooks // that tell watch; nil as long as nobody wants to know
 }
 
 // NewSession makes a session over your own connection. The session owns the
@@ -61,6 +64,12 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 	if nc == nil {
 		return nil, &OptionError{"nc", errors.New("no connection")}
 	}
+	used := false
+	defer func() { // also when code of the caller's panics
+		if !used {
+			nc.Close()
+		}
+	}()
 	port := 0
 	_, remote := addrParts(nc.RemoteAddr())
 	if ap, err := netip.ParseAddrPort(remote); err == nil {
@@ -68,19 +77,15 @@ func NewSession(ctx context.Context, nc net.Conn, host string, o *Options) (*Ses
 	}
 	cfg, err := newConfig(host, port, o)
 	if err != nil {
-		nc.Close()
 		return nil, err
 	}
 	cfg.callersConn = true
-	return newSession(ctx, nc, cfg, nil)
-}
-
-// announce tells the trace that a session is used, for the first time or again.
-func (s *Session) announce(again bool) {
-	if t := s.cfg.Trace; t != nil && t.Connected != nil {
-		network, _ := addrParts(s.link.Raw().RemoteAddr())
-		t.Connected(network, s.cfg.addr(), again)
-	}
+	cfg.watchIdle()
+	opens := cfg.newOpening(cfg.watch(ctx))
+	return opens.run(func() (*Session, error) {
+		used = true
+		return newSession(ctx, nc, &opens, nil)
+	})
 }
 
 // Extensions returns what the server offers, as of its last EHLO reply.
@@ -148,8 +153,10 @@ func (s *Session) SendFunc(ctx context.Context, env Envelope, write func(io.Writ
 
 // Noop asks the server whether the session lives: exactly 250 is a nil error. A
 // 5yz leaves the session usable, anything else ends it.
-func (s *Session) Noop(ctx context.Context) error {
-	r, err := s.run(ctx, link.Noop, "NOOP")
+func (s *Session) Noop(ctx context.Context) error { return s.noop(ctx, s.cfg.watch(ctx)) }
+
+func (s *Session) noop(ctx context.Context, w *watch) error {
+	r, err := s.run(ctx, w, link.Noop, "NOOP")
 	if err != nil || r.Code == codeOK {
 		return err
 	}
@@ -163,8 +170,10 @@ func (s *Session) Noop(ctx context.Context) error {
 // Reset sends RSET at once. You never need it: after a message that was refused, RSET
 // goes out before the next one, without a round trip of its own. A server that refuses
 // RSET ends the session.
-func (s *Session) Reset(ctx context.Context) error {
-	r, err := s.run(ctx, link.Reset, "RSET")
+func (s *Session) Reset(ctx context.Context) error { return s.reset(ctx, s.cfg.watch(ctx)) }
+
+func (s *Session) reset(ctx context.Context, w *watch) error {
+	r, err := s.run(ctx, w, link.Reset, "RSET")
 	if err != nil || r.Code == codeOK {
 		return err
 	}
@@ -195,7 +204,7 @@ func (s *Session) Verify(ctx context.Context, addr string) (Reply, error) {
 		}
 		line += " SMTPUTF8" // RFC 6531, 3.7.4.2
 	}
-	return s.run(ctx, link.Command, line)
+	return s.run(ctx, s.cfg.watch(ctx), link.Command, line)
 }
 
 // Command sends any other command that takes one line and one reply, such as
@@ -213,19 +222,19 @@ func (s *Session) Command(ctx context.Context, line string) (Reply, error) {
 	if i := strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
 		return Reply{}, &OptionError{"line", fmt.Errorf("control character at offset %d", i)}
 	}
-	return s.run(ctx, link.Command, line)
+	return s.run(ctx, s.cfg.watch(ctx), link.Command, line)
 }
 
 // run exchanges one command between transactions.
-func (s *Session) run(ctx context.Context, step link.Step, line string) (Reply, error) {
+func (s *Session) run(ctx context.Context, w *watch, step link.Step, line string) (Reply, error) {
 	if err := s.ready(); err != nil {
 		return Reply{}, err
 	}
 	if ctx.Err() != nil {
 		return Reply{}, givenUp(stageOf(step), ctx)
 	}
-	s.link.Begin(ctx)
-	defer s.link.End()
+	s.enter(ctx, w)
+	defer s.exit()
 	r, why := s.link.Exchange(step, line)
 	if why != nil {
 		return Reply{}, lostError(why)

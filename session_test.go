@@ -224,7 +224,7 @@ func TestQuit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var closed []error
 				o := plainText(func(o *submission.Options) {
-					o.Trace = &submission.Trace{Closed: func(err error) { closed = append(closed, err) }}
+					o.Trace = &submission.Trace{Closed: func(_ submission.SessionInfo, err error) { closed = append(closed, err) }}
 				})
 				if tt.options != nil {
 					tt.options(o)

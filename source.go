@@ -225,7 +225,7 @@ func (t *Transaction) startOver() bool {
 	if t.rewinder.source == nil || t.fresh || !t.mayStartAgain() {
 		return false
 	}
-	t.lender.noteRestart()
+	t.noteRestart()
 	t.release()
 	t.fresh = true
 	t.readAgain()

@@ -10,18 +10,18 @@ type Stats struct {
 	Open        int // sessions whose connection is not closed, those being opened included
 	Idle        int // of them unused
 	InUse       int // of them lent to a send, or being opened for one
-	Waiting     int // sends that wait for a session
+	Waiting     int // sends and Pings that wait for a session
 
 	Dials    uint64 // sessions that were opened, or tried to be
-	Reused   uint64 // messages that met a session used before
+	Reused   uint64 // messages that met a session used before; a Ping is none
 	Retired  uint64 // sessions that were closed by the Client
 	Restarts uint64 // messages that started once more on a fresh session
 
 	// Messages by what became of them.
 	Sent, PartlySent, NotSent, Unknown uint64
 
-	WaitCount    uint64        // sends that had to wait for a session
-	WaitDuration time.Duration // their waiting time in all
+	WaitCount    uint64        // how often a send or a Ping had to wait for a session
+	WaitDuration time.Duration // for how long, in all
 }
 
 // counters are the part of Stats that only grows.
@@ -35,6 +35,11 @@ type counters struct {
 func (p *pool) stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.figures()
+}
+
+// figures is stats for when the pool is locked.
+func (p *pool) figures() Stats {
 	c := &p.count
 	return Stats{
 		MaxSessions: p.cfg.Pool.MaxSessions, Bound: p.bound.n,

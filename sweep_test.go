@@ -113,8 +113,12 @@ func (c sweepCase) cell(t *testing.T, fault smtptest.Fault, v *verdicts) (read, 
 	options.TLSConfig = srv.ClientTLSConfig()
 	goAhead := false // the message may have been on its way
 	options.Trace = &submission.Trace{
-		Received: func(r submission.Reply) { goAhead = goAhead || r.Code == 354 },
-		Sent:     func(line string) { goAhead = goAhead || len(line) > 4 && line[:4] == "BDAT" },
+		Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
+			goAhead = goAhead || r.Code == 354
+		},
+		Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
+			goAhead = goAhead || len(line) > 4 && line[:4] == "BDAT"
+		},
 	}
 	nc := fault.Wrap(srv.Pipe())
 	ctx := context.Background()

@@ -150,9 +150,7 @@ func (s *Session) shakeHands(ctx context.Context, handshake func(context.Context
 		s.link.Break(why)
 		return s.tlsError(s.secrets.CleanTLSError(lostError(why)))
 	}
-	if t := s.cfg.Trace; t != nil && t.TLSDone != nil {
-		t.TLSDone(*s.tls)
-	}
+	s.watch.tlsDone(s)
 	return nil
 }
 

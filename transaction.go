@@ -20,6 +20,7 @@ type Transaction struct {
 	entered bool     // the transaction is a call of the lender
 	fresh   bool     // the message started again: only a session that was never used will do
 	ranges  ranges   // zero as long as the message goes to all in one transaction
+	watch   *watch   // on the call
 	s       *Session // nil while there is none
 	*memory          // nil when the transaction is over
 	state   txState
@@ -62,13 +63,14 @@ func newTransaction(ctx context.Context, cfg *config, env *Envelope, from lender
 
 // openTransaction starts a transaction whose envelope is not known yet.
 func openTransaction(ctx context.Context, cfg *config, from lender) *Transaction {
-	t := &Transaction{ctx: ctx, cfg: cfg, lender: from, memory: cfg.memory.Get().(*memory)}
+	t := &Transaction{ctx: ctx, cfg: cfg, lender: from, watch: cfg.watch(ctx), memory: cfg.memory.Get().(*memory)}
 	t.attempt = attempt{plan: &t.plan}
 	return t
 }
 
 // address gives it its envelope. err is what is known to be wrong with that.
 func (t *Transaction) address(env *Envelope, err error) {
+	t.watch.begins(len(env.To))
 	t.spool = transfer.NewSpool(t.buf, env.Body == BodyBinaryMIME)
 	if wrong := t.plan.write(env, t.cfg.From, t.memory); err == nil {
 		err = wrong
@@ -233,6 +235,7 @@ func (t *Transaction) refuse(err error) {
 // where it came from, broken or not.
 func (t *Transaction) finish() {
 	t.state = txOver
+	t.watch.enter(phaseOther)
 	t.attempt.elsewhere = t.blamesSession()
 	var failed *SendError
 	if t.result, failed = t.judge(); failed != nil {
@@ -245,6 +248,8 @@ func (t *Transaction) finish() {
 	if t.entered {
 		defer t.lender.leave()
 	}
+	defer t.watch.done()
+	t.watch.ends(t)
 	t.release()
 }
 

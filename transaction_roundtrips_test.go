@@ -75,7 +75,7 @@ func TestRoundTripsCold(t *testing.T) {
 		TLSConfig: srv.ClientTLSConfig(),
 		Auth:      submission.Password{Username: "user", Password: "secret"},
 		Dialer:    dialFunc(func(context.Context, string, string) (net.Conn, error) { return srv.Pipe(), nil }),
-		Trace: &submission.Trace{Received: func(r submission.Reply) {
+		Trace: &submission.Trace{Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 			steps = append(steps, fmt.Sprint(srv.RoundTrips(), " ", r.Code))
 		}},
 	}

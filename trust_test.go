@@ -251,7 +251,7 @@ func TestCertificates(t *testing.T) {
 				o.Dialer = p.dialer(&wire)
 				o.TLSConfig = &tls.Config{RootCAs: ca.pool()}
 				o.InsecureAuth = true // so only the certificate can keep the password from being sent
-				o.Trace = &submission.Trace{TLSDone: func(tls.ConnectionState) { done++ }}
+				o.Trace = &submission.Trace{TLSDone: func(context.Context, submission.SessionInfo, tls.ConnectionState) { done++ }}
 				if tt.options != nil {
 					tt.options(o)
 				}

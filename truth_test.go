@@ -525,7 +525,7 @@ func TestGivenUpBeforeTheFlight(t *testing.T) {
 				return nil
 			}
 			s := openSession(t, nc, plainText(withEarlyData, func(o *submission.Options) {
-				o.Trace = &submission.Trace{Sent: func(line string) {
+				o.Trace = &submission.Trace{Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
 					if tc.hook && strings.HasPrefix(line, "BDAT") {
 						cancel()
 					}

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,13 +21,10 @@ import (
 type dials struct{ fresh, reused atomic.Int64 }
 
 func (d *dials) trace(o *submission.Options) {
-	o.Trace = &submission.Trace{Connected: func(_, _ string, reused bool) {
-		if reused {
-			d.reused.Add(1)
-		} else {
-			d.fresh.Add(1)
-		}
-	}}
+	o.Trace = &submission.Trace{
+		DialStart: func(context.Context, string) { d.fresh.Add(1) },
+		Reused:    func(context.Context, submission.SessionInfo) { d.reused.Add(1) },
+	}
 }
 
 func (d *dials) expect(t *testing.T, fresh, reused int64) {

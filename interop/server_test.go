@@ -144,7 +144,7 @@ func accepted(t *testing.T, m message, res *submission.Result, err error) {
 type wire struct{ sent []string }
 
 func (w *wire) trace(o *submission.Options) {
-	o.Trace = &submission.Trace{Sent: func(line string) { w.sent = append(w.sent, line) }}
+	o.Trace = &submission.Trace{Sent: func(_ context.Context, _ submission.SessionInfo, line string) { w.sent = append(w.sent, line) }}
 }
 
 // noMail checks that no transaction was begun.

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,7 +44,7 @@ func trySharedFlights(t *testing.T, s *subject) {
 				var resets atomic.Int64
 				client := s.client(t, tr.options, func(o *submission.Options) {
 					o.Pool.MaxSessions = 1
-					o.Trace = &submission.Trace{Sent: func(line string) {
+					o.Trace = &submission.Trace{Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
 						if line == "RSET" {
 							resets.Add(1)
 						}

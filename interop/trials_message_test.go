@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -232,8 +233,10 @@ func tryEarlyData(t *testing.T, s *subject) {
 	client := s.client(t, func(o *submission.Options) {
 		o.EarlyData = true
 		o.Trace = &submission.Trace{
-			Sent:     func(line string) { events = append(events, line) },
-			Received: func(r submission.Reply) { events = append(events, "> "+r.String()) },
+			Sent: func(_ context.Context, _ submission.SessionInfo, line string) { events = append(events, line) },
+			Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
+				events = append(events, "> "+r.String())
+			},
 		}
 	})
 	send := func(env submission.Envelope) (message, error) {

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -107,8 +108,10 @@ func tryExtensions(t *testing.T, s *subject) {
 	var hello bool
 	client := s.client(t, func(o *submission.Options) {
 		o.Trace = &submission.Trace{
-			Sent: func(line string) { hello = strings.HasPrefix(line, "EHLO ") },
-			Received: func(r submission.Reply) {
+			Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
+				hello = strings.HasPrefix(line, "EHLO ")
+			},
+			Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) {
 				if !hello {
 					return
 				}

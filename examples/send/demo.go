@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"strings"
@@ -49,13 +50,15 @@ func (j *job) showArrived() {
 // printSession prints the protocol as it goes. Secrets never reach a Trace.
 func printSession() *submission.Trace {
 	return &submission.Trace{
-		Connected: func(network, addr string, _ bool) { fmt.Printf("-- connected to %s\n", addr) },
-		TLSDone: func(st tls.ConnectionState) {
+		DialStart: func(_ context.Context, addr string) { fmt.Printf("-- to %s\n", addr) },
+		TLSDone: func(_ context.Context, _ submission.SessionInfo, st tls.ConnectionState) {
 			fmt.Printf("-- %s, %s\n", tls.VersionName(st.Version), tls.CipherSuiteName(st.CipherSuite))
 		},
-		Sent:        func(line string) { fmt.Println("C:", line) },
-		Received:    func(r submission.Reply) { printReply(r) },
-		MessageSent: func(octets int64, _ time.Duration) { fmt.Printf("-- message of %d octets\n", octets) },
+		Sent:     func(_ context.Context, _ submission.SessionInfo, line string) { fmt.Println("C:", line) },
+		Received: func(_ context.Context, _ submission.SessionInfo, r submission.Reply) { printReply(r) },
+		Done: func(_ context.Context, i submission.SendInfo) {
+			fmt.Printf("-- message of %d bytes to %d recipients, %v\n", i.Bytes, i.Recipients, time.Since(i.Started).Round(time.Millisecond))
+		},
 	}
 }
 

@@ -25,16 +25,25 @@ type Config struct {
 	Clean func(text string) string
 	// CleanStart is Clean for a text that perhaps did not come whole.
 	CleanStart func(text string) string
+	// Hooks are those at first; Show replaces them.
+	Hooks
+	// Panicked gets what a connection of the caller's panicked with where it was
+	// closed from another goroutine than the one that uses the link.
+	Panicked func(any)
+}
+
+// Hooks are told what happens on a link.
+type Hooks struct {
 	// Sent gets each line that is sent, without its CRLF, secrets replaced.
 	Sent func(line string)
 	// Received gets each reply.
 	Received func(Reply)
 	// Closed is called once, when the connection is closed: nil after a QUIT.
 	Closed func(*Failure)
-	// Panicked gets what a connection of the caller's panicked with where it was
-	// closed from another goroutine than the one that uses the link.
-	Panicked func(any)
 }
+
+// Show has h told what happens from now on, and nobody else.
+func (l *Link) Show(h Hooks) { l.cfg.Hooks = h }
 
 // Link is one connection to a server. It is used by one goroutine at a time.
 type Link struct {

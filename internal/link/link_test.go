@@ -17,7 +17,7 @@ import (
 func TestBrokenIsSticky(t *testing.T) {
 	w := newWire()
 	var closed []*Failure
-	l := New(w, Config{Limits: limits, Closed: func(f *Failure) { closed = append(closed, f) }})
+	l := New(w, Config{Limits: limits, Hooks: Hooks{Closed: func(f *Failure) { closed = append(closed, f) }}})
 	if !l.Usable() || l.Failure() != nil {
 		t.Fatal("a new link is broken")
 	}
@@ -101,7 +101,7 @@ func TestBreakClosesAllLayers(t *testing.T) {
 // QUIT lets each layer say goodbye: the raw connection is closed last.
 func TestQuitClosesAllLayers(t *testing.T) {
 	var closed []*Failure
-	l, w, order := threeLayers(Config{Limits: limits, Closed: func(f *Failure) { closed = append(closed, f) }})
+	l, w, order := threeLayers(Config{Limits: limits, Hooks: Hooks{Closed: func(f *Failure) { closed = append(closed, f) }}})
 	w.say("221 bye\r\n")
 	l.Quit()
 	if !slices.Equal(*order, []string{"on top", "handed in", "raw"}) {

@@ -30,7 +30,7 @@ func (w *writes) Write(p []byte) (int, error) {
 func TestLines(t *testing.T) {
 	var sent []string
 	w := &writes{wire: newWire()}
-	l := New(w, Config{Limits: limits, Sent: func(line string) { sent = append(sent, line) }})
+	l := New(w, Config{Limits: limits, Hooks: Hooks{Sent: func(line string) { sent = append(sent, line) }}})
 	if !l.Observed() {
 		t.Error("nobody looks at the lines")
 	}
@@ -65,6 +65,42 @@ func TestLines(t *testing.T) {
 	}
 	if !slices.Equal(sent, []string{"NOOP", "VRFY a@b", "AUTH PLAIN ***", "AUTH LOGIN", "***", "BDAT 8 LAST"}) {
 		t.Errorf("shown: %q", sent)
+	}
+}
+
+// Show replaces those who are told, all of them.
+func TestShow(t *testing.T) {
+	var told []string
+	teller := func(who string) Hooks {
+		return Hooks{
+			Sent:     func(line string) { told = append(told, who+" "+line) },
+			Received: func(r Reply) { told = append(told, who+" "+r.Text) },
+			Closed:   func(*Failure) { told = append(told, who+" closed") },
+		}
+	}
+	w := newWire()
+	l := New(w, Config{Limits: limits, Hooks: teller("first")})
+	for _, who := range []string{"first", "second", "nobody"} {
+		switch who {
+		case "second":
+			l.Show(teller(who))
+		case "nobody":
+			l.Show(Hooks{})
+		}
+		if l.Observed() != (who != "nobody") {
+			t.Errorf("%s: observed is %v", who, l.Observed())
+		}
+		w.say("250 " + who + "\r\n")
+		l.Line(who)
+		l.Flush()
+		if r, why := l.Hear(Noop); r.Code != 250 {
+			t.Fatal(why)
+		}
+	}
+	l.Show(teller("last"))
+	l.Break(&Failure{})
+	if want := []string{"first first", "first first", "second second", "second second", "last closed"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 

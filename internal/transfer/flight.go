@@ -26,7 +26,7 @@ func (t *Transfer) sendEnvelope(s *Spool, r *Ride) {
 		first := c
 		var last link.Step
 		if r != nil {
-			c, last = r.leave(&t.Record)
+			c, last = r.leave(l, &t.Record)
 			t.Begun, r = true, nil
 		} else {
 			if !looked {

@@ -41,21 +41,25 @@ func NewRide(env Envelope, m Mode) *Ride {
 // Board appends the flight to what is about to be written to l, which owes the
 // replies from then on.
 func (r *Ride) Board(l *link.Link, p []byte) []byte {
-	rest := r.lines
 	for _, c := range r.flight {
-		if l.Observed() {
-			line, after, _ := bytes.Cut(rest, []byte("\r\n"))
-			l.ShowSent(string(line))
-			rest = after
-		}
 		l.Owes(link.Owed{Message: r, Step: c.step, Index: c.index, Soon: c.step == link.Reset})
 	}
 	return append(p, r.lines...)
 }
 
+// show shows the lines of the flight: only now is it known whose call they are part of.
+func (r *Ride) show(l *link.Link) {
+	if l.Observed() {
+		for line := range bytes.Lines(r.lines) {
+			l.ShowSent(string(line[:len(line)-len("\r\n")]))
+		}
+	}
+}
+
 // leave has the record of the message hear the replies. It returns the command after
 // the flight and the step of the last one in it.
-func (r *Ride) leave(heard *Record) (next command, last link.Step) {
+func (r *Ride) leave(l *link.Link, heard *Record) (next command, last link.Step) {
+	r.show(l)
 	r.heard = heard
 	return r.next, r.flight[len(r.flight)-1].step
 }
@@ -64,6 +68,7 @@ func (r *Ride) leave(heard *Record) (next command, last link.Step) {
 // its octets then can only be left.
 func (r *Ride) GiveUp(l *link.Link) {
 	rec := Record{Rcpt: make([]link.Reply, r.rcpts)}
+	r.show(l)
 	r.heard = &rec
 	l.HearAll()
 	if l.Settled(link.Data); rec.Data.Code/100 == 3 {

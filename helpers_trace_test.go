@@ -34,11 +34,12 @@ type account struct {
 	lines []string
 	known map[uint64]submission.SessionInfo
 	order []uint64
-	odd   []string // what does not agree with what was told before
+	sends map[uint64]string // who each send is by
+	odd   []string          // what does not agree with what was told before
 }
 
 func newAccount() *account {
-	return &account{began: time.Now(), known: map[uint64]submission.SessionInfo{}}
+	return &account{began: time.Now(), known: map[uint64]submission.SessionInfo{}, sends: map[uint64]string{}}
 }
 
 // trace returns a Trace with every hook there is. prefix goes in front of their names.
@@ -61,6 +62,11 @@ func (a *account) note(name string, args []reflect.Value) {
 	line := fmt.Sprint(time.Since(a.began))
 	if ctx, ok := args[0].Interface().(context.Context); ok {
 		who, _ := ctx.Value(callerKey{}).(string)
+		if n, ok := submission.SendNumber(ctx); ok && n != 0 && (a.sends[n] == "" || a.sends[n] == who) {
+			a.sends[n] = who
+		} else if ok || strings.HasSuffix(name, "Done") && name != "DialDone" && name != "TLSDone" && name != "AuthDone" {
+			a.odd = append(a.odd, fmt.Sprintf("%s of %s has send number %d, %v", name, who, n, ok))
+		}
 		line += " " + cmp.Or(who, "nobody")
 		args = args[1:]
 	}

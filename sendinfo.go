@@ -1,7 +1,9 @@
 package submission
 
 import (
+	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/fe022423/submission/internal/transfer"
@@ -39,11 +41,44 @@ func (w *watch) enter(next phase) (before phase) {
 	return before
 }
 
+// sends counts the sends of the process that somebody looks on at.
+var sends atomic.Uint64
+
 // begins notes that a send of so many recipients begins.
 func (w *watch) begins(recipients int) {
-	if w != nil && w.sends {
+	if w == nil {
+		return
+	}
+	w.ctx = sendContext{w.ctx, sends.Add(1)}
+	if w.sends {
 		w.send.Started, w.send.Recipients = time.Now(), recipients
 	}
+}
+
+// sendContext is what the hooks of a send get.
+type sendContext struct {
+	context.Context
+	number uint64
+}
+
+// numberKey is the key of the number of a send.
+type numberKey struct{}
+
+func (c sendContext) Value(key any) any {
+	if key == (numberKey{}) {
+		return c.number
+	}
+	return c.Context.Value(key)
+}
+
+// SendNumber returns the number of the send that a hook of a Trace, or a record of a Logger,
+// is about, from the context that it gets. All hooks of one Send, SendFunc or Transaction
+// get the same number, and no other send of the process has it: what they tell can be put
+// together, also when many run under one context. ok is false for what is not a send, such
+// as Ping and Dial.
+func SendNumber(ctx context.Context) (number uint64, ok bool) {
+	number, ok = ctx.Value(numberKey{}).(uint64)
+	return number, ok
 }
 
 // wants notes that the send wants a session of the pool.

@@ -15,8 +15,9 @@ import (
 // the same Client. Hooks of different calls run at the same time. A Trace must not be
 // changed once it is in use. No hook gets a secret or bytes of a message.
 //
-// The context is that of the call: what its caller gave to Send, Ping, Dial and the like,
-// and for a Transaction to Begin. What nobody called for has context.Background(): the
+// The context is that of the call, with all its values: what its caller gave to Send, Ping,
+// Dial and the like, and for a Transaction to Begin. SendNumber tells which of many sends
+// under one context it is. What nobody called for has context.Background(): the
 // QUIT of a session that a Client closes by itself or in Close, and that of
 // Session.Close; the replies to an envelope whose send has gone.
 //

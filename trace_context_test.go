@@ -296,3 +296,74 @@ func TestTraceWithoutHooks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// All hooks of a send get its number, and no others.
+func TestSendNumber(t *testing.T) {
+	if n, ok := submission.SendNumber(as("ann")); ok {
+		t.Errorf("a context of nobody's has number %d", n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := newHabitServer("PIPELINING")
+		var mu sync.Mutex
+		seen := map[uint64]int{} // hooks
+		dones := map[uint64]int{}
+		none := 0
+		note := func(ctx context.Context, done bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			n, ok := submission.SendNumber(ctx)
+			if ok != (ctx.Value(callerKey{}) == "send") {
+				t.Errorf("number %d, %v for %v", n, ok, ctx.Value(callerKey{}))
+			}
+			switch {
+			case !ok:
+				none++
+			case done:
+				dones[n]++
+			default:
+				seen[n]++
+			}
+		}
+		c := srv.client(t, oneSession, func(o *submission.Options) {
+			o.Trace = &submission.Trace{
+				DialDone: func(ctx context.Context, _ submission.SessionInfo, _ error) { note(ctx, false) },
+				Reused:   func(ctx context.Context, _ submission.SessionInfo) { note(ctx, false) },
+				Sent:     func(ctx context.Context, _ submission.SessionInfo, _ string) { note(ctx, false) },
+				Done:     func(ctx context.Context, _ submission.SendInfo) { note(ctx, true) },
+			}
+		})
+		other := as("no send")
+		c.Ping(other)
+		if s, err := c.Dial(other); err == nil {
+			s.Noop(other)
+			s.Send(as("send"), poolEnvelope, strings.NewReader(memo))
+		}
+		quiet := none
+		var wg sync.WaitGroup
+		ctx := as("send")
+		for range 10 {
+			wg.Go(func() { sendNumber(ctx, c, 0) })
+		}
+		c.Send(ctx, submission.Envelope{}, nil)
+		if tx, err := c.Begin(ctx, poolEnvelope); err == nil {
+			tx.Commit()
+		}
+		wg.Wait()
+		if len(dones) != 13 || quiet < 5 || none != quiet {
+			t.Errorf("%d sends, %d and %d hooks of others", len(dones), quiet, none)
+		}
+		for n, times := range dones {
+			if times != 1 || n == 0 {
+				t.Errorf("number %d is that of %d sends", n, times)
+			}
+		}
+		for n := range seen {
+			if dones[n] != 1 {
+				t.Errorf("number %d is of no send", n)
+			}
+		}
+		c.Close()
+		srv.cut()
+		srv.running.Wait()
+	})
+}

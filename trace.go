@@ -76,13 +76,14 @@ type SessionInfo struct {
 }
 
 // SendInfo is what became of a send, and what it took. The durations do not overlap, and
-// are those of all attempts together. What they do not count is the time in which the
+// are those of all attempts together, and of all transactions where the server takes only
+// some of the recipients in one. What they do not count is the time in which the
 // caller's source was read before the message began to be sent.
 type SendInfo struct {
 	Started    time.Time   // when Send, SendFunc or Begin was called
 	Session    SessionInfo // the session that it met last, or that was not opened; zero when there was none
 	Reused     bool        // that session had been used before
-	Attempts   int         // 0 when it was refused before a session was wanted, 2 when it started once more, else 1
+	Attempts   int         // 0 when it was refused before a session was wanted; else 1, and one more for each Restart
 	Recipients int         // of the envelope
 	Bytes      int64       // of the message, as Result.Bytes; of one that was not sent, as far as it was read
 

@@ -168,6 +168,22 @@ func TestTraceRestart(t *testing.T) {
 	}
 }
 
+// A message that goes out several times, since the server takes one recipient at a time, is
+// one message: its times are those of all transactions.
+func TestTraceRanges(t *testing.T) {
+	tell(t, "", pipelines("CONNECT MAIL MESSAGE", "LIMITS RCPTMAX=1"), func(t *testing.T, a *tale) {
+		env := memoTo("b@test.example", "c@test.example", "d@test.example")
+		env.Partial = true
+		if _, err := a.Send(as("ann"), env, strings.NewReader(memo)); err != nil {
+			t.Error(err)
+		}
+		a.check(t, `
+			0s ann DialStart mail.test.example:25
+			1s ann DialDone #1(0) ok
+			7s ann Done #1(3), from 0s, 1 x, to 3, 23 bytes, dialed 1s, envelope 3s, final 3s, sent`)
+	})
+}
+
 // A message that is refused at its end, for a reason that is the session's, is read again.
 func TestTraceReadAgain(t *testing.T) {
 	tell(t, "at its end", pipelines(""), func(t *testing.T, a *tale) {

@@ -69,9 +69,9 @@ func newRideSchedule(seed uint64) *rideSchedule {
 		DataBlock: 20 * time.Second, DataFinal: 40 * time.Second}
 	if dice.IntN(2) == 0 { // what the client sees is an event too
 		o.Trace = &submission.Trace{
-			Sent:        func(string) { w.happen() },
-			Received:    func(submission.Reply) { w.happen() },
-			MessageSent: func(int64, time.Duration) { w.happen() },
+			Sent:     func(context.Context, submission.SessionInfo, string) { w.happen() },
+			Received: func(context.Context, submission.SessionInfo, submission.Reply) { w.happen() },
+			Done:     func(context.Context, submission.SendInfo) { w.happen() },
 		}
 		o.Logger = slog.New(ridePanics{slog.DiscardHandler, w})
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -204,11 +206,11 @@ func TestReadEnvelopeErrors(t *testing.T) {
 		{"resent to nobody", "Resent-To: nobody:;\nFrom: a@x.example\nTo: b@x.example\n\n", nobody, "Resent-To, Resent-Cc and Resent-Bcc"},
 		{"resent to an empty field", "Resent-From: r@x.example\nResent-Bcc:\nFrom: a@x.example\nTo: b@x.example\n\n", nobody, "Resent-To, Resent-Cc and Resent-Bcc"},
 
-		{"two in From", "From: a@x.example, b@x.example\nTo: b@x.example\n\n", sender, "From"},
+		{"two in From", "From: a@x.example, b@x.example\nTo: b@x.example\n\n", sender, "From: 2 addresses, and none in Sender"},
 		{"From twice", "From: a@x.example\nFrom: b@x.example\nTo: b@x.example\n\n", sender, "From"},
 		{"a group in From", "From: us: a@x.example, b@x.example;\nTo: b@x.example\n\n", sender, "From"},
 		{"two in Sender", "From: a@x.example\nSender: a@x.example, b@x.example\nTo: b@x.example\n\n", sender, "Sender"},
-		{"two in Resent-From", "Resent-From: a@x.example, b@x.example\nFrom: a@x.example\nTo: b@x.example\n\n", sender, "Resent-From"},
+		{"two in Resent-From", "Resent-From: a@x.example, b@x.example\nFrom: a@x.example\nTo: b@x.example\n\n", sender, "Resent-From: 2 addresses, and none in Resent-Sender"},
 		{"From is no address", "From: Anna\nTo: b@x.example\n\n", sender, "From"},
 		{"Sender is no address", "From: a@x.example\nSender: <>\nTo: b@x.example\n\n", sender, "Sender"},
 		{"Resent-From is no address", "Resent-From: Anna <a@>\nFrom: a@x.example\nTo: b@x.example\n\n", sender, "Resent-From"},
@@ -489,7 +491,7 @@ func TestReadEnvelopeSeek(t *testing.T) {
 			whence int
 		}{
 			{0, io.SeekCurrent}, {5, io.SeekStart}, {10, io.SeekCurrent}, {-3, io.SeekEnd}, {-n, io.SeekEnd}, {-1, io.SeekStart}, {-1, io.SeekCurrent},
-			{-n - 1, io.SeekEnd}, {0, io.SeekEnd}, {7, io.SeekEnd}, {0, 3}, {n / 2, io.SeekStart}, {-4, io.SeekCurrent}, {n + 9, io.SeekStart}, {-9 - n, io.SeekCurrent}, {0, io.SeekStart},
+			{-n - 1, io.SeekEnd}, {0, io.SeekEnd}, {7, io.SeekEnd}, {0, 3}, {n / 2, io.SeekStart}, {-n - 1, io.SeekEnd}, {-2 * n, io.SeekCurrent}, {n - 40, io.SeekStart}, {-n - 1, io.SeekEnd}, {-4, io.SeekCurrent}, {n + 9, io.SeekStart}, {-9 - n, io.SeekCurrent}, {0, io.SeekStart},
 		} {
 			at, err := s.Seek(step.offset, step.whence)
 			wantAt, wantErr := model.Seek(step.offset, step.whence)
@@ -512,6 +514,32 @@ func TestReadEnvelopeSeek(t *testing.T) {
 		if _, ok := rest.(io.Seeker); ok {
 			t.Errorf("a message from %T can seek", r)
 		}
+	}
+}
+
+// Once the end of the source was seen, that is where the message ends: for Read, and for Seek.
+func TestReadEnvelopeEndStays(t *testing.T) {
+	const text = "From: a@x.example\nTo: b@x.example\n"
+	f, err := os.Create(filepath.Join(t.TempDir(), "message"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, err := submission.ReadEnvelope(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("Bcc: c@x.example\n"), int64(len(text))); err != nil {
+		t.Fatal(err)
+	}
+	if err := iotest.TestReader(rest, []byte(text)); err != nil {
+		t.Error(err)
+	}
+	if at, err := rest.(io.Seeker).Seek(0, io.SeekEnd); at != int64(len(text)) || err != nil {
+		t.Errorf("the end is at %d, %v", at, err)
 	}
 }
 

@@ -31,7 +31,7 @@ func (e *SendError) Remaining(env Envelope) (Envelope, bool) {
 // remaining returns the indexes of those recipients, nil when there are none.
 func (e *SendError) remaining(env *Envelope) []int {
 	same := slices.EqualFunc(e.Recipients, env.To, func(r RecipientResult, to Recipient) bool { return r.Addr == to.Addr })
-	if e.Outcome == Unknown || !e.Temporary() || !same {
+	if !e.Temporary() || !same { // Temporary is false for Unknown
 		return nil
 	}
 	isSent := func(r RecipientResult) bool { return r.Status == RecipientSent }

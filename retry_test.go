@@ -261,6 +261,15 @@ func TestRemainingOfAnotherEnvelope(t *testing.T) {
 	if _, ok := new(submission.SendError).Remaining(submission.Envelope{}); ok {
 		t.Error("nobody is worth another try")
 	}
+	// One recipient that is known to be wrong stops a message that is all or nothing, also
+	// where the reply that ended it would pass.
+	e := &submission.SendError{Stage: submission.StageData, Reply: &submission.Reply{Code: 451}, Recipients: []submission.RecipientResult{{Addr: addrA, Status: statusInvalid}, {Addr: addrB}}}
+	if rest, ok := e.Remaining(memoTo(addrA, addrB)); ok || !e.Temporary() {
+		t.Errorf("%v", rest.To)
+	}
+	if rest, ok := e.Remaining(partialTo(addrA, addrB)); !ok || !equalAddrs(rest.To, []string{addrB}) {
+		t.Errorf("%v, %v", rest.To, ok)
+	}
 }
 
 // A message is tried again as long as that may help, and only then. Times are exact.
@@ -362,6 +371,10 @@ func TestRetryWholeEnvelope(t *testing.T) {
 			[]string{addrA + " " + addrC}, submission.PartlySent, submission.StageFinal, 550, statuses{sent, invalid, sent}, []int{250, 550, 250}, 1},
 		{"finals, at RCPT for good then", "lmtp", []attemptAnswers{{final: to(addrB, "450")}, {rcpt: to(addrB, "550")}},
 			[]string{addrA + " " + addrC}, submission.PartlySent, submission.StageRcpt, 550, statuses{sent, invalid, sent}, []int{250, 550, 250}, 1},
+		{"for now at RCPT, after one for good", "lmtp", []attemptAnswers{{final: to(addrB, "450", addrC, "550")}, {rcpt: to(addrB, "450")}},
+			[]string{addrA}, submission.PartlySent, submission.StageRcpt, 450, statuses{sent, unsent, invalid}, []int{250, 450, 550}, 2},
+		{"for now one of the last two, the other for good", "lmtp", []attemptAnswers{{final: to(addrB, "450", addrC, "450")}, {final: to(addrB, "550", addrC, "450")}},
+			[]string{addrA}, submission.PartlySent, submission.StageFinal, 550, statuses{sent, invalid, unsent}, []int{250, 550, 450}, 2},
 		{"finals, unknown then", "lmtp", []attemptAnswers{{final: to(addrB, "450", addrC, "450")}, {final: to(addrC, "drop")}},
 			[]string{addrA, addrB}, submission.Unknown, submission.StageFinal, 0, statuses{sent, sent, uncertain}, []int{250, 250, 250}, 0},
 	} {
@@ -641,6 +654,46 @@ func TestRetryClientClosed(t *testing.T) {
 		verdict{outcome: submission.PartlySent, stage: submission.StageWait, is: submission.ErrClosed, status: []submission.RecipientStatus{statusSent, statusUnsent}, codes: []int{250, 450}}.check(t, res, err)
 		r.wantAttempts(0)
 	})
+}
+
+// A used session that was the trouble is worth another attempt, whatever the reply says for
+// itself: the next one has a fresh session. Here the source cannot be read again within an
+// attempt.
+func TestRetryBlamesTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := retries(t, []attemptAnswers{{message: "554 5.4.5 enough for this connection,"}, {}})
+		if err := poolSendGood(r); err != nil {
+			t.Fatal(err)
+		}
+		text := "Subject: long\n\n" + strings.Repeat("line\n", 50000)
+		res, err := submission.Retry{Backoff: r.backoff}.Send(t.Context(), r.Client, memoTo(addrA), func() (io.ReadCloser, error) {
+			s, err := r.open()
+			return source{struct{ io.Reader }{strings.NewReader(text)}, s.Close}, err
+		})
+		if err != nil || res.Bytes != int64(len(text)+50002) {
+			t.Errorf("%+v, %v", res, err)
+		}
+		r.wantAttempts(0, 1)
+		r.want(t, 2, 2)
+	})
+}
+
+// What the last attempt advises is said.
+func TestRetryAdvises(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := retries(t, []attemptAnswers{{rcpt: to(addrB, "450")}, {mail: "555"}})
+		_, err := r.send(3, partialTo(addrA, addrB))
+		wantOutcome(t, err, submission.PartlySent, statusSent, statusUnsent)
+		wantSays(t, err, []string{"partly sent", "sent with SIZE=23", "Options.Disable"}, []string{"450"})
+	})
+}
+
+// poolSendGood sends a message that is no attempt.
+func poolSendGood(r *retried) error {
+	answers := r.answers
+	defer func() { r.answers = answers }()
+	r.answers = []attemptAnswers{{}}
+	return poolSend(r.Client)
 }
 
 // A recipient that is not a mailbox is told with its reason, also when the attempt that found

@@ -136,8 +136,17 @@ func (p *pool) handOver(s *Session) {
 		p.hearOut(s, r.Ride)
 	default:
 		defer p.retire(s) // also when a hook panics
+		if refusesRides(s.link.Failure()) {
+			p.noteDropped()
+		}
 		s.link.Break(&link.Failure{Kind: link.GivenUp, Step: link.Quit})
 	}
+}
+
+// refusesRides reports whether a session broke because the server refused for good what it
+// read together with the end of a message.
+func refusesRides(why *link.Failure) bool {
+	return why != nil && why.Kind == link.Unasked && why.Step == link.Final && why.Reply.Code/100 == 5
 }
 
 // hearOut hears what a session owes to a send that has gone, in the background, and
@@ -198,7 +207,7 @@ func (p *pool) relieveLater() {
 }
 
 // noteDropped has nothing ride any more: the server drops what it reads together with
-// the end of a message.
+// the end of a message, or refuses it.
 func (p *pool) noteDropped() { p.noRides.Store(true) }
 
 // serve gives a waiter its turn. The pool is locked.

@@ -1,6 +1,7 @@
 package submission_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -434,6 +435,77 @@ func TestRideDropped(t *testing.T) {
 					}
 					wantClosed(t, c, srv)
 				})
+			})
+		}
+	}
+}
+
+// A server that refuses each command that it reads together with the end of a message
+// costs one session, once. A chunk has less of a guard than a message after
+// 354: with BDAT the refusal may be one reply too many, and the message is unknown, once.
+func TestRideRefused(t *testing.T) {
+	for name, keywords := range rideWays {
+		for _, tc := range []struct {
+			name string
+			late bool // the refusals come after the verdict
+			left bool // the send gives up meanwhile
+		}{{"with the verdict", false, false}, {"with the verdict, left", false, true}, {"late", true, false}, {"late, left", true, true}} {
+			synctestRun(t, name+" "+tc.name, func(t *testing.T) {
+				srv := newHabitServer(keywords...)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				srv.habit = func(s *habitSession, verb, _ string) *habitAnswer {
+					switch verb {
+					case "CONNECT":
+						return &habitAnswer{reply: "220 hi", delay: time.Second}
+					case "MESSAGE":
+						if tc.left && s.id == 1 {
+							cancel()
+							time.Sleep(time.Second)
+						}
+						rest, _ := s.in.Peek(s.in.Buffered())
+						s.in.Discard(len(rest))
+						refusals := strings.Repeat("\n503 not now", bytes.Count(rest, []byte("\n")))
+						if tc.late && refusals != "" {
+							s.say("250 taken")
+							s.srv.record(s.body)
+							time.Sleep(time.Second)
+							return &habitAnswer{reply: refusals[1:]}
+						}
+						return &habitAnswer{reply: "250 taken" + refusals}
+					}
+					return nil
+				}
+				var mu sync.Mutex
+				taken := map[string]int{}
+				srv.record = func(body []byte) {
+					mu.Lock()
+					defer mu.Unlock()
+					taken[string(body)]++
+				}
+				c := srv.client(t, withPool(submission.PoolOptions{MaxSessions: 1}))
+				errs := rideStory(t, c, 20, func(i int) context.Context {
+					if i == 1 {
+						return ctx
+					}
+					return t.Context()
+				})
+				for i, err := range errs {
+					switch n := taken[habitText(i)]; {
+					case err == nil && n == 1, tc.left && i == 1 && n == 0:
+					case name == "BDAT" && i == 0 && !tc.late:
+						wantOutcome(t, err, submission.Unknown)
+					default:
+						t.Errorf("message %d: %v, accepted %d times", i, err, n)
+					}
+				}
+				if n := srv.dials(); n != 2 {
+					t.Errorf("%d sessions, want 2", n)
+				}
+				if st := c.Stats(); st.Restarts != 0 {
+					t.Errorf("%d restarts", st.Restarts)
+				}
+				wantClosed(t, c, srv)
 			})
 		}
 	}

@@ -78,10 +78,13 @@ func (r *Ride) GiveUp(l *link.Link) {
 
 // Dropped reports whether the server has dropped the flight: it answered the message in
 // front, and then not even RSET. Servers exist that drop what they read together with
-// the end of a message.
+// the end of a message, and others that refuse it, a RSET too.
 func (r *Ride) Dropped() bool {
 	lost := r.heard.Lost
-	return lost != nil && lost.Kind == link.TimedOut && lost.Step == link.Reset
+	if lost == nil || lost.Step != link.Reset {
+		return false
+	}
+	return lost.Kind == link.TimedOut || lost.Kind == link.Refused && lost.Reply.Code/100 == 5
 }
 
 // Hear takes a reply in.

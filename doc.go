@@ -29,12 +29,14 @@
 //
 // # What is promised
 //
-// TLS is required unless an option says otherwise, and credentials are not sent
-// readable without verified TLS. Nothing you ask for is silently dropped: when the
-// server cannot handle a notification, a parameter or an address, the send fails
-// with [ErrUnsupported] before anything is sent. A message whose source fails is not
-// delivered. Contexts are obeyed at once, at any point. No secret appears in a log, a
-// trace or an error.
+// TLS is required, except over a Unix socket or where an option says otherwise.
+// Without verified TLS, credentials are not sent in a form that can be read, except
+// over a connection that stays on this machine or where Options.InsecureAuth allows it.
+// Nothing you ask for is silently dropped: when the server cannot handle a notification,
+// a parameter or an address, the send fails with [ErrUnsupported] before anything of the
+// message is sent. A message whose source fails is not delivered. When a context is done,
+// the connection is closed at once, at any point. No secret appears in a log, a trace or
+// an error.
 //
 // A message is never sent twice: it starts once more, on a fresh session, only when
 // the session it met had been used before and turned out to be the wrong one, and

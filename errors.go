@@ -30,7 +30,8 @@ var (
 	ErrTooLarge = errors.New("message larger than the server accepts")
 	// ErrOutOfRange: a number or a time of the envelope is beyond what its extension
 	// allows, or beyond the limit that the server names for it; or there are more
-	// recipients than LIMITS allows, see Envelope.Partial. The text has the limit. Nothing of the message was sent.
+	// recipients than LIMITS allows, see Envelope.Partial. The text has the limit.
+	// Nothing of the message was sent.
 	ErrOutOfRange = errors.New("out of range")
 	// ErrNoRecipients: Envelope.To is empty.
 	ErrNoRecipients = errors.New("no recipients")
@@ -47,7 +48,8 @@ var (
 // SendError says that the server did not accept a message for every recipient.
 // Outcome says whether it may be sent again, Recipients who gets it, Temporary
 // whether trying later may help, Remaining for whom. Every error of Send, SendFunc,
-// SendMessage, Commit and Retry.Send is a SendError.
+// SendMessage, Begin, Prepare, Commit and Retry.Send is a *SendError, except that of a
+// Prepare that comes after Commit.
 type SendError struct {
 	Outcome Outcome
 	// Stage is where it failed.

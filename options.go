@@ -53,7 +53,7 @@ type Options struct {
 	// Envelope.Partial: the outcome is PartlySent then, and the error is beside a Result.
 	// Partial still decides about recipients that are refused before the message. TLS is
 	// required as with SMTP, but not over a Unix socket. EarlyData applies to a message
-	// with one recipient, and only behind such a one does the envelope of another message
+	// with one recipient, and only after such a one does the envelope of another message
 	// go out. HELO excludes LMTP.
 	LMTP bool
 	// Auth authenticates each session; nil means no authentication. When it is
@@ -101,10 +101,11 @@ type Options struct {
 	// Trace holds functions that are called for what sessions do and what becomes of
 	// messages. WithTrace has others called for one call.
 	Trace *Trace
-	// Logger gets a record when a message is over: "sent" at level Info or, when it was
-	// not sent to everyone or nobody knows, "not sent" at Warn. At Debug it also gets the
-	// commands as "smtp sent" and the replies as "smtp received". Secrets and messages are
-	// never among them; addresses and what the server says are. Each record comes with the
+	// Logger gets a record when a send is over: "sent" at level Info when the server
+	// accepted the message for every recipient, otherwise, also when the outcome is
+	// Unknown, "not sent" at Warn. At Debug it also gets the commands as "smtp sent" and
+	// the replies as "smtp received". Secrets and messages are never in a record;
+	// addresses and what the server says are. Nil logs none of these. Each record comes with the
 	// context of the call, as each hook of Trace, and with attributes that keep their names:
 	//
 	//	session     the number of the session, as SessionInfo.ID; 0 when there was none
@@ -114,17 +115,18 @@ type Options struct {
 	//	outcome     of "not sent": SendError.Outcome in words
 	//	stage       of "not sent": SendError.Stage in words
 	//	error       of "not sent": the text of the error
-	//	duration    of "sent" and "not sent": since Send, SendFunc or Begin was called
+	//	duration    of "sent" and "not sent": since the send began, as SendInfo.Started
 	//	recipients, bytes, attempts of both: as in SendInfo
 	//
-	// A panic of a hook on a goroutine of a Client's own is logged at Error.
+	// A panic of a hook on a goroutine of a Client's own is logged at Error; without a
+	// Logger, by slog.Default.
 	Logger *slog.Logger
 }
 
 // Timeouts limit single steps of a session. Zero means the default, which is that
 // of RFC 5321, 4.5.3.2 where it has one, except for the greeting: who dials the
 // wrong port should not wait for ever. The limit is for a whole reply, also when
-// it arrives in small pieces.
+// it arrives in small pieces. A negative value is an *OptionError.
 type Timeouts struct {
 	Dial      time.Duration // connecting, to all addresses of the host, with the proxy; default 30 s
 	TLS       time.Duration // the handshake; default 30 s
@@ -136,7 +138,8 @@ type Timeouts struct {
 	Quit      time.Duration // the reply to QUIT; default 5 s
 }
 
-// PoolOptions limit the sessions of a Client. Zero means the default.
+// PoolOptions limit the sessions of a Client. Zero means the default; a negative value
+// is an *OptionError, except that of MaxIdle.
 type PoolOptions struct {
 	MaxSessions int // open at the same time, further sends wait; default 10
 	MaxIdle     int // kept open while unused; default 2, negative keeps none

@@ -17,13 +17,13 @@ type Reply struct {
 	// when there is none, or when its class is not that of Code.
 	Enhanced EnhancedCode
 	// Lines holds the text of each line as the server sent it, without the code
-	// and the separator after it, but with an enhanced code. It may hold any octet
+	// and the separator after it, but with an enhanced code. It may hold any byte
 	// except CR and LF: print String, not Lines.
 	Lines []string
 }
 
 // String returns the reply on one line: the code, then the texts joined by "; ".
-// Control characters, invisible characters and octets that are not UTF-8 are
+// Control characters, invisible characters and bytes that are not UTF-8 are
 // escaped, so it is safe to print on a terminal or into a log.
 func (r Reply) String() string {
 	if r.Code == 0 {

@@ -191,8 +191,10 @@ func not250(stage Stage, r Reply) error {
 }
 
 // Verify asks with VRFY about an address or a name (RFC 5321, 3.5.1). Most
-// servers answer 252, which says nothing. The error is about the session only:
-// a refusal is a Reply.
+// servers answer 252, which says nothing. A refusal is a Reply with a nil error; errors
+// are about the connection and the protocol. An addr that is empty or holds a control
+// character is an *OptionError, and one that is not ASCII is ErrUnsupported where the
+// server does not offer SMTPUTF8.
 func (s *Session) Verify(ctx context.Context, addr string) (Reply, error) {
 	if addr == "" || address.CheckText(addr) != nil {
 		return Reply{}, &OptionError{"addr", errors.New("empty, or holds a control character")}
@@ -209,8 +211,8 @@ func (s *Session) Verify(ctx context.Context, addr string) (Reply, error) {
 
 // Command sends any other command that takes one line and one reply, such as
 // EXPN or ETRN. A refusal is a Reply with a nil error; errors are about the
-// connection and the protocol. A line with a control character is refused, and
-// so are the commands that the Session sends itself and whose state it keeps.
+// connection and the protocol. A line that is empty or holds a control character is an
+// *OptionError, and so are the commands that the Session sends itself, such as MAIL.
 func (s *Session) Command(ctx context.Context, line string) (Reply, error) {
 	verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimSpace(line)), " ")
 	switch verb {

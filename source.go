@@ -10,7 +10,7 @@ import (
 )
 
 // ReadFrom adds the bytes of r up to its end. A failure of r ends the transaction as
-// well: the connection is closed and nothing is delivered.
+// well: the connection is closed and nothing is delivered. Errors are those of Write.
 func (t *Transaction) ReadFrom(r io.Reader) (int64, error) {
 	block := transfer.GetBlock()
 	n, err := t.readFrom(r, block[:])

@@ -2,14 +2,14 @@ package submission
 
 import "time"
 
-// Stats are the figures of a Client, in the manner of sql.DBStats. Those of the
-// second group only grow.
+// Stats are the figures of a Client, in the manner of sql.DBStats. Those from Dials on
+// only grow.
 type Stats struct {
 	MaxSessions int // PoolOptions.MaxSessions
-	Bound       int // as many sessions as the server was seen to allow, 0 when it never refused one
+	Bound       int // as many sessions as the server was seen to allow; 0 as long as it has refused none
 	Open        int // sessions whose connection is not closed, those being opened included
 	Idle        int // of them unused
-	InUse       int // of them lent to a send, or being opened for one
+	InUse       int // of them lent to a send or a Ping, or being opened for one
 	Waiting     int // sends and Pings that wait for a session
 
 	Dials    uint64 // sessions that were opened, or tried to be

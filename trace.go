@@ -51,18 +51,19 @@ type Trace struct {
 	// before, is the wrong one. why is the *SendError that this saves the caller from.
 	Restart func(ctx context.Context, s SessionInfo, why error)
 	// Sent: a command line was handed to the connection, without its CRLF. Secrets in
-	// it are replaced by ***. The envelope of a send that waits may go out behind the
+	// it are replaced by ***. The envelope of a send that waits may go out after the
 	// message of another one. Its lines are then shown under the call that they belong
 	// to, when that takes the session over; they are not where the session ends before.
 	Sent func(ctx context.Context, s SessionInfo, line string)
 	// Received: a reply came in. Secrets that the server repeats are replaced by ***.
 	Received func(ctx context.Context, s SessionInfo, r Reply)
-	// Done: a Send, a SendFunc or a Transaction is over, also one that was refused
-	// before a session was wanted for it. It is called once for each, last of all, when
-	// the session has been given back.
+	// Done: a Send, SendFunc, SendMessage or Transaction, or an attempt of a Retry, is
+	// over, also one that was refused before a session was wanted for it. It is called
+	// once for each, last of all, when the session has been given back.
 	Done func(ctx context.Context, i SendInfo)
-	// Closed: a connection of the session was closed; nil after a QUIT of ours. The
-	// Trace of a context is told while the call uses the session only.
+	// Closed: a connection of the session was closed. err says why; it is nil after a
+	// QUIT of this side. The Trace of a context is told only while its call uses the
+	// session.
 	Closed func(s SessionInfo, err error)
 }
 
@@ -77,8 +78,8 @@ type SessionInfo struct {
 
 // SendInfo is what became of a send, and what it took. The durations do not overlap, and
 // are those of all attempts together, and of all transactions where the server takes only
-// some of the recipients in one. What they do not count is the time in which the
-// caller's source was read before the message began to be sent.
+// some of the recipients in one. They do not count the time in which your source was read
+// before the message began to be sent.
 type SendInfo struct {
 	Started    time.Time   // when Send, SendFunc or Begin was called
 	Session    SessionInfo // the session that it met last, or that was not opened; zero when there was none

@@ -22,7 +22,7 @@ import (
 //
 //	smtp://user:password@mail.example.net:587   STARTTLS, which is required
 //	smtps://user:password@mail.example.net      TLS from the first byte
-//	lmtp://localhost:24                         LMTP, in clear
+//	lmtp://localhost:24                         LMTP, in clear text
 //	lmtp:///run/dovecot/lmtp                    LMTP over a Unix socket
 //
 // The scheme decides the mode of TLS, whatever the port. User name and password are

@@ -12,10 +12,10 @@ import (
 // state is the attribute that tells sessions of a pool apart.
 const state = attribute.Key("smtp.client.connection.state")
 
-// Observe has the figures of c observed, which Client.Stats has, whenever metrics are
-// collected, until stop is called. attributes are added to each of them: with several
-// Clients they must tell these apart, for instance by server.address. Call stop when the
-// Client is closed. The error is one of the meter.
+// Observe reads Client.Stats of c whenever metrics are collected, until stop is called.
+// attributes are added to each of these metrics. With several Clients they must tell the
+// Clients apart, for instance by server.address. Call stop when the Client is closed. The
+// errors of Observe and of stop are those of the meter.
 func (i *Instrument) Observe(c *submission.Client, attributes ...attribute.KeyValue) (stop func() error, err error) {
 	var made observables
 	if err := made.make(i.meter); err != nil {

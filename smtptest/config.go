@@ -98,11 +98,11 @@ type Config struct {
 	// If DATA is refused, the server then takes the lines of the message for commands.
 	// Otherwise it answers the message with 503, and the session ends.
 	LenientData bool
-	// Lenient8BitMIME allows octets above 0x7f in a message although neither 8BITMIME
+	// Lenient8BitMIME allows bytes above 0x7f in a message although neither 8BITMIME
 	// nor SMTPUTF8 is offered, or although MAIL had BODY=7BIT (RFC 6152, 3).
 	// Otherwise the message, or its chunk, is refused with 554.
 	Lenient8BitMIME bool
-	// LenientSMTPUTF8 allows octets above 0x7f in the header section of a message
+	// LenientSMTPUTF8 allows bytes above 0x7f in the header section of a message
 	// although MAIL had no SMTPUTF8 (RFC 6531, 3.1). Otherwise the message, or its
 	// chunk, is refused with 554.
 	LenientSMTPUTF8 bool

@@ -92,14 +92,14 @@
 //	     offered; the session ends                                   LenientPipelining
 //	503  sent after DATA without waiting for its reply; the session
 //	     ends                                                        LenientData
-//	554  8-bit octets in a message, though 8BITMIME is not offered,
+//	554  8-bit bytes in a message, though 8BITMIME is not offered,
 //	     or MAIL had BODY=7BIT                                       Lenient8BitMIME
-//	554  8-bit octets in the header section, though MAIL had no
+//	554  8-bit bytes in the header section, though MAIL had no
 //	     SMTPUTF8                                                    LenientSMTPUTF8
 //	538  PLAIN or LOGIN in clear text, though STARTTLS is offered    LenientClearText
 //
 // The field of Config on the right allows it. Where the session ends, the server cannot
-// know any more what the next octets are. It answers the command that was sent too
+// know any more what the next bytes are. It answers the command that was sent too
 // early with that reply, without asking the Hook, and hangs up.
 //
 // Over a [Server.Pipe] the server knows what the client had read when it wrote, and

@@ -148,8 +148,8 @@ func Delay(d time.Duration, h Hook) Hook {
 	}
 }
 
-// First answers as the first of the hooks does that answers; those after it are not asked.
-// It skips nil.
+// First asks the hooks in turn until one answers; those after it are not asked. It skips
+// a nil hook.
 func First(hooks ...Hook) Hook {
 	hooks = slices.Clone(hooks)
 	return func(c Command) *Answer {

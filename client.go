@@ -40,15 +40,16 @@ func New(addr string, o *Options) (*Client, error) {
 // message may be sent again; with a partial envelope it may stand beside a Result.
 //
 // A message of up to 64 KiB is read before a session is taken; a longer one
-// streams. While it waits for a session, the envelope of the former may go out behind
-// the message of another send.
+// streams. While a message of up to 64 KiB waits for a session, its envelope may go out
+// after the message of another send.
 //
 // A session that was used before may turn out to be the wrong one: the server closed it
 // meanwhile, forgot the login, or takes no more messages over it. The message then
 // starts once more on a fresh session, as long as nothing of it can have been accepted
-// and this side still has all of it. There is no other retry. When msg fails, nothing
-// is delivered. When ctx is done, the connection is closed at once, but Send returns
-// only after a running Read of msg has returned.
+// and all of it can be sent again: no more than its first 64 KiB were sent, or msg is
+// an io.ReadSeeker. There is no other retry. When msg fails, nothing is delivered. When
+// ctx is done, the connection is closed at once, but Send returns only after a running
+// Read of msg has returned.
 func (c *Client) Send(ctx context.Context, env Envelope, msg io.Reader) (*Result, error) {
 	return c.begin(ctx, &env).readAll(msg)
 }

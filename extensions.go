@@ -148,8 +148,8 @@ const maxLimitDigits = 6
 // Limit returns a limit that the server names with LIMITS (RFC 9422): MAILMAX is how many
 // messages a session may carry, RCPTMAX how many recipients a message may have,
 // RCPTDOMAINMAX how many different domains the recipients of a session may have. Case
-// does not matter. ok is false when the server does not name it, or gives it a value that
-// is none: one to six digits, of which the first is not 0.
+// does not matter. ok is false when the server does not name it, or its value is not
+// a number of one to six digits, of which the first is not 0.
 func (e Extensions) Limit(name string) (n int, ok bool) {
 	param, _ := e.Param(extLimits)
 	for limit := range strings.FieldsSeq(param) {

@@ -18,7 +18,9 @@ import (
 
 // Session is one SMTP session. It is connected, greeted, secured and authenticated
 // from the moment it exists. It is ready for a message, or broken and never used
-// again; Usable tells which. It is not safe for concurrent use.
+// again; Usable tells which. It is not safe for concurrent use. While a Transaction is
+// open, every method that sends a command, except Close, fails with ErrInTransaction; on a
+// broken session it fails with ErrClosed.
 type Session struct {
 	link          *link.Link
 	secrets       redact.Set // taken out of what the server says

@@ -22,10 +22,10 @@
 //	└── smtp message   from the first byte of the message until the server's verdict
 //
 // A message that started once more, on a fresh session, has an event "smtp restart" with the
-// reason, and no spans envelope and message: what both attempts took is known in all only. A
-// session that is opened for something else than a message,
-// such as Ping or Dial, has a span dial that is a child of the span in the context of that
-// call. The spans of a message are made when it is over.
+// reason, and no spans envelope and message: only the total of both attempts is known. A
+// session that is not opened for a message, but for Ping or Dial, has a span smtp dial that
+// is a child of the span in the context of that call. The spans of a message are made when
+// it is over.
 //
 // # Metrics
 //

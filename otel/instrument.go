@@ -36,12 +36,12 @@ type config struct {
 	meters  metric.MeterProvider
 }
 
-// WithTracerProvider has the spans made by p; without it that is the global provider.
+// WithTracerProvider makes the spans with p; without it, with the global provider.
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return func(c *config) { c.tracers = p }
 }
 
-// WithMeterProvider has the metrics made by p; without it that is the global provider.
+// WithMeterProvider makes the metrics with p; without it, with the global provider.
 func WithMeterProvider(p metric.MeterProvider) Option {
 	return func(c *config) { c.meters = p }
 }

@@ -28,8 +28,8 @@
 //
 // When the test fails, its log has all that was said, with the number of the session in
 // front of each line. [Server.Wait] waits for a number of messages, [Server.Messages] does
-// not wait, [Server.Reset] begins anew. [Server.URL] is all that a client needs which is
-// configured by submission.ParseURL; other programs take [Server.Addr] and trust
+// not wait, [Server.Reset] begins anew. [Server.URL] is all that a program needs which reads
+// its settings by submission.ParseURL; other programs take [Server.Addr] and trust
 // [Server.ClientTLSConfig] or, in another process, [Server.CertificatePEM].
 //
 // # When mail fails

@@ -144,3 +144,27 @@ func TestHTTPConnectOptions(t *testing.T) {
 	_, err := submission.HTTPConnect(nil, nil)
 	wantError[*submission.OptionError](t, err)
 }
+
+// A proxy that is not there is named as what it is.
+func TestHTTPProxyIsNotThere(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := ln.Addr().String()
+	ln.Close()
+	d, err := submission.HTTPConnect(&url.URL{Scheme: "http", Host: dead}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := submission.New("mail.test.example", &submission.Options{Dialer: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Dial(t.Context())
+	var failed *submission.ConnectError
+	if !errors.As(err, &failed) || !failed.Temporary() || !strings.Contains(err.Error(), "HTTP proxy "+dead+": ") {
+		t.Errorf("got %v", err)
+	}
+}

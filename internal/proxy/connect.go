@@ -89,7 +89,7 @@ func (d *Connect) DialContext(ctx context.Context, _, addr string) (net.Conn, er
 	}
 	raw, err := d.forward.DialContext(ctx, "tcp", d.addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("HTTP proxy %s: %w", d.addr, err)
 	}
 	release := closeWhenDone(ctx, raw)
 	defer release()

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	soakMessages = flag.Int("soak", 2000, "how many messages TestSoak sends")
+	soakMessages = flag.Int("soak", 500, "how many messages TestSoak sends")
 	soakSeed     = flag.Uint64("soakseed", 0, "the seed of TestSoak; 0 takes one from the clock")
 )
 
@@ -115,7 +115,7 @@ func (s *soakServer) act(p *habitSession, verb, _ string) *habitAnswer {
 	case verb == "MESSAGE" && c.oneIn(300): // takes it, and the verdict is lost
 		s.record(p.body)
 		if c.oneIn(2) {
-			return &habitAnswer{delay: 3 * time.Second, closes: true}
+			return &habitAnswer{delay: 1500 * time.Millisecond, closes: true}
 		}
 		return &habitAnswer{closes: true, resets: c.oneIn(2)}
 	case verb == "MESSAGE" && c.oneIn(100):
@@ -125,7 +125,7 @@ func (s *soakServer) act(p *habitSession, verb, _ string) *habitAnswer {
 	case verb == "RCPT" && c.oneIn(200):
 		return &habitAnswer{reply: []string{"450 4.2.1 later", "550 5.1.1 who", "421 4.3.0 bye"}[c.n(3)], closes: c.oneIn(3)}
 	case c.oneIn(800): // silence
-		return &habitAnswer{delay: 3 * time.Second, closes: true}
+		return &habitAnswer{delay: 1500 * time.Millisecond, closes: true}
 	case c.oneIn(400):
 		return &habitAnswer{closes: true, resets: c.oneIn(2)}
 	case c.oneIn(400):

@@ -43,7 +43,7 @@ var trials = []trial{
 		func(o *offers) offer { return o.tooLarge }, tryTooLarge},
 	{"EarlyData", "messages in one flight with their envelopes, good ones and refused ones in turn", false,
 		func(o *offers) offer { return o.earlyData }, tryEarlyData},
-	{"shared flights", "several senders over one session: the envelope of a message behind the one in front, refused ones among them", false,
+	{"shared flights", "several senders over one session: the envelope of a message behind the one in front, refused ones among them; nothing in the logs of Postfix and Exim against it", false,
 		(*offers).sharedFlights, trySharedFlights},
 	{"restart", "the server is restarted between two messages", false,
 		func(o *offers) offer { return o.restart }, tryRestart},

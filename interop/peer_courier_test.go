@@ -21,11 +21,11 @@ var courier = peer{
 		clear: yes(""), startTLS: yes(""), implicitTLS: yes(""),
 		mechanisms:   []string{"PLAIN", "LOGIN", "CRAM-MD5"},
 		logins:       []string{"PLAIN", "LOGIN", "CRAM-MD5"},
-		flightsAlone: "after one try envelopes go out by themselves",
-		extensions:   []string{"XVERP=COURIER", "XEXDATA", "XSECURITY=NONE,STARTTLS", "PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE", "DSN"},
-		sizeLimit:    1_000_000,
-		sizeHidden:   true,
-		octets:       partly("addresses in the header are written anew"),
+		flightsAlone: "after one try envelopes go out by themselves", flightsDropped: true,
+		extensions: []string{"XVERP=COURIER", "XEXDATA", "XSECURITY=NONE,STARTTLS", "PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE", "DSN"},
+		sizeLimit:  1_000_000,
+		sizeHidden: true,
+		octets:     partly("addresses in the header are written anew"),
 		altered: func(_ string, canonical []byte) []byte {
 			return bytes.Replace(canonical, []byte("undisclosed-recipients:;"), []byte("undisclosed-recipients: ;"), 1)
 		},

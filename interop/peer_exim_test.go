@@ -34,6 +34,7 @@ var exim = peer{
 		return all, err
 	},
 	queued: []string{"root/var/spool/exim4/input/*", "root/store/tmp/*"},
+	words:  eximWords,
 }
 
 func startExim(s *station) error {

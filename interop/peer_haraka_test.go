@@ -23,7 +23,8 @@ var haraka = peer{
 
 		refusedSender: yes(""), refusedRecipient: yes(""), busyRecipient: yes(""), refusedMessage: yes(""),
 		tooLarge: yes(""), restart: yes(""),
-		earlyData: no("it does not offer CHUNKING"),
+		earlyData:    no("it does not offer CHUNKING"),
+		flightsAlone: "after one try envelopes go out by themselves",
 
 		sessions: yes("450 to the connection, by a plugin"), messages: yes("450 to MAIL and a hang-up, by a plugin"),
 		recipients: yes("450 to RCPT, by a plugin"), idle: yes("421"), literal: yes("550 to EHLO, by a plugin"),

@@ -34,6 +34,7 @@ var postfix = peer{
 	stored:     func(p place) ([]stored, error) { return maildir(p.below("store/inbox/new/*")) },
 	queued:     []string{"queue/incoming/*", "queue/active/*", "queue/deferred/*/*"},
 	queuedMode: ready,
+	words:      postfixWords,
 }
 
 func startPostfix(s *station) error {

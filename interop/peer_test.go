@@ -30,6 +30,8 @@ type peer struct {
 	// of queuedMode do not count: the server is still receiving them.
 	queued     []string
 	queuedMode fs.FileMode
+	// words are those of its log, nil where that says nothing of what clients do.
+	words *logWords
 }
 
 // peers are the servers of the suite, in the order of docs/servers.md.
@@ -58,7 +60,8 @@ type offers struct {
 	tooLarge         offer
 	earlyData        offer
 	restart          offer
-	flightsAlone     string // what the client does where an envelope behind a message is not answered
+	flightsAlone     string // what the client does where an envelope behind a message is not taken
+	flightsDropped   bool   // because it is not answered, which the client sees after seconds
 
 	// The strict instance.
 	sessions       offer // no more than maxSessions at once from one address

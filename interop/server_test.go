@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -42,15 +41,10 @@ func eachServer(t *testing.T, test func(t *testing.T, s server)) {
 
 // showLogs prints what the servers log during a test, if it fails.
 func showLogs(t *testing.T, dir string) {
-	from := make(map[string]int64)
-	for _, name := range logNames(dir) {
-		if st, err := os.Stat(name); err == nil {
-			from[name] = st.Size()
-		}
-	}
+	j := openJournal(dir)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(logTails(dir, from))
+			t.Log(j.tails())
 		}
 	})
 }

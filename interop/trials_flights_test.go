@@ -37,7 +37,7 @@ func trySharedFlights(t *testing.T, s *subject) {
 	}
 	for _, tr := range s.transfers() {
 		for _, kind := range kinds {
-			if !kind.refuses.given || s.offers.flightsAlone != "" && kind.header != "" {
+			if !kind.refuses.given || s.offers.flightsDropped && kind.header != "" {
 				continue // each takes the seconds in which the client notices
 			}
 			t.Run(tr.name+", refused "+kind.name, func(t *testing.T) {
@@ -102,5 +102,64 @@ func trySharedFlights(t *testing.T, s *subject) {
 				}
 			})
 		}
+		if pipelined := !slices.Contains(tr.disable, "PIPELINING"); pipelined && s.words != nil {
+			t.Run(tr.name+", what the log says", func(t *testing.T) {
+				j := openQuietJournal(t, s.Dir)
+				messages := shareSession(t, tr, func(set func(*submission.Options)) *submission.Client { return s.client(t, set) }, someOf)
+				j.expectContent(t, s.words, 1)
+				for i, m := range messages {
+					s.expect(t, m, someOf(i)...)
+				}
+			})
+		}
 	}
+}
+
+// crowd is how many senders share a session.
+const crowd = 64
+
+// someOf are recipients of a message: one, or two.
+func someOf(i int) []string { return [][]string{{bob}, {bob, carol}, {carol}}[i%3] }
+
+// shareSession has a crowd send over one session of a Client, which open makes and which is
+// closed in the end: message i to those that to returns. They must share flights where the
+// transfer allows that.
+func shareSession(t *testing.T, tr transfer, open func(set func(*submission.Options)) *submission.Client, to func(i int) []string) (messages []message) {
+	t.Helper()
+	var resets atomic.Int64
+	client := open(func(o *submission.Options) {
+		tr.options(o)
+		o.Pool.MaxSessions = 1
+		o.Trace = &submission.Trace{Sent: func(_ context.Context, _ submission.SessionInfo, line string) {
+			if line == "RSET" {
+				resets.Add(1)
+			}
+		}}
+	})
+	var group sync.WaitGroup
+	for i := range crowd {
+		m := newMessage(strings.Repeat(fmt.Sprintf(".line of message %d\r\n", i), 1+i*i%200))
+		rcpts := to(i)
+		messages = append(messages, m)
+		group.Go(func() {
+			res, err := client.Send(limited(t), submission.Envelope{To: submission.To(rcpts...), Partial: i%2 == 0}, m.reader())
+			if err != nil {
+				t.Errorf("message %d: %v", i, err)
+				return
+			}
+			accepted(t, m, res, err)
+		})
+	}
+	group.Wait()
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := client.Stats().Dials; n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+	// Of good messages alone nothing but a shared flight has a RSET.
+	if n, shares := resets.Load(), !slices.Contains(tr.disable, "PIPELINING"); shares != (n > crowd/2) {
+		t.Errorf("%d of %d messages shared a flight", n, crowd)
+	}
+	return messages
 }

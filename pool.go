@@ -111,7 +111,7 @@ func (p *pool) fill(ctx context.Context, got turn, r request) (l loan, err error
 	}
 	if s != nil && !r.fresh && p.fit(ctx, r.watch, s) {
 		rested := since(s.resting) >= probeAfter
-		if !rested || p.probe(ctx, r.watch, s) == nil {
+		if !rested || p.probe(ctx, r.watch, s) == nil && s.Usable() { // its time may have run out at that moment
 			p.reuse(s, r)
 			done = true
 			return loan{s: s, reused: true, looked: true, asked: rested}, nil

@@ -285,29 +285,42 @@ func TestCloseIsBounded(t *testing.T) {
 	}
 }
 
-// The caller gives up while the reply to a probe is on its way: the message meets a session
-// that is broken. Nothing of it goes out there.
+// The reply to a probe comes at the moment in which the caller gives up, or the time for
+// the probe ends: the message meets a session that is broken. Nothing of it goes out there.
 func TestPoolProbeAnsweredTooLate(t *testing.T) {
 	for _, early := range []bool{false, true} {
-		synctestRun(t, fmt.Sprintf("early %v", early), func(t *testing.T) {
-			srv := newHabitServer("PIPELINING", "CHUNKING")
-			ctx, cancel := context.WithCancel(t.Context())
-			srv.habit = func(_ *habitSession, verb, _ string) *habitAnswer {
-				if verb == "NOOP" {
-					cancel()
+		for _, gives := range []bool{false, true} {
+			synctestRun(t, fmt.Sprintf("early %v, caller gives up %v", early, gives), func(t *testing.T) {
+				srv := newHabitServer("PIPELINING", "CHUNKING")
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				srv.habit = func(_ *habitSession, verb, _ string) *habitAnswer {
+					switch {
+					case verb != "NOOP":
+						return nil
+					case gives:
+						cancel()
+						return nil
+					}
+					return &habitAnswer{reply: "250 here", delay: 5 * time.Second}
 				}
-				return nil
-			}
-			c := srv.client(t, func(o *submission.Options) { o.EarlyData = early })
-			if err := sendNumber(ctx, c, 0); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(2 * time.Second)
-			wantOutcome(t, sendNumber(ctx, c, 1), submission.NotSent)
-			if n := srv.has(habitText(1)); n != 0 {
-				t.Errorf("accepted %d times", n)
-			}
-			wantClosed(t, c, srv)
-		})
+				c := srv.client(t, func(o *submission.Options) { o.EarlyData = early })
+				if err := sendNumber(ctx, c, 0); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second)
+				err := sendNumber(ctx, c, 1)
+				switch n := srv.has(habitText(1)); {
+				case gives:
+					wantOutcome(t, err, submission.NotSent)
+					if n != 0 {
+						t.Errorf("accepted %d times", n)
+					}
+				case err != nil || n != 1:
+					t.Errorf("%v, accepted %d times", err, n)
+				}
+				wantClosed(t, c, srv)
+			})
+		}
 	}
 }

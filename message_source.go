@@ -54,8 +54,8 @@ func receive(msg io.Reader) (*received, error) {
 }
 
 // position returns where a source is that can seek. The Seeker is nil for one that cannot.
-func position(msg io.Reader) (int64, io.Seeker) {
-	s, ok := msg.(io.Seeker)
+func position(msg io.Reader) (int64, io.ReadSeeker) {
+	s, ok := msg.(io.ReadSeeker)
 	if !ok {
 		return 0, nil
 	}

@@ -53,12 +53,12 @@ func merge(parts []part) (*Result, *SendError) {
 	if failed == nil {
 		return &all, nil
 	}
-	e := *failed
-	e.Outcome, e.Recipients, e.Err = outcome, all.Recipients, join(causes...)
+	e := failed.about(all.Recipients)
+	e.Outcome, e.Err = outcome, join(causes...)
 	if outcome != PartlySent {
-		return nil, &e
+		return nil, e
 	}
-	return &all, &e
+	return &all, e
 }
 
 func mergeParts(parts []part) []RecipientResult {

@@ -180,15 +180,8 @@ type rewinder struct {
 
 // newRewinder returns the zero one for a source that cannot seek.
 func newRewinder(msg io.Reader) rewinder {
-	s, ok := msg.(io.ReadSeeker)
-	if !ok {
-		return rewinder{}
-	}
-	start, err := s.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return rewinder{}
-	}
-	return rewinder{s, start}
+	start, source := position(msg)
+	return rewinder{source, start}
 }
 
 // rewind goes back to the start.

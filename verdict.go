@@ -196,6 +196,17 @@ func (v *verdict) failed(status RecipientStatus, e SendError) *SendError {
 	return &e
 }
 
+// about returns the error of a message that was sent in several parts or attempts: a copy of
+// e, the verdict on one of them, or with nil a new one, for the recipients of all.
+func (e *SendError) about(list []RecipientResult) *SendError {
+	var all SendError
+	if e != nil {
+		all = *e
+	}
+	all.Recipients = list
+	return &all
+}
+
 // fill sets what became of each recipient; accepted is the status of those that
 // the server took. Under LMTP a final reply says it, in the words of one to RCPT.
 func (v *verdict) fill(list []RecipientResult, accepted RecipientStatus) {

@@ -97,12 +97,8 @@ func (m *merged) verdict() (*Result, *SendError) {
 	if m.failed == nil && settled == nil {
 		return res, nil
 	}
-	e := &SendError{Recipients: list, partial: some || settled != nil}
-	if last := m.failed; last != nil {
-		e.Outcome, e.Stage, e.Reply, e.Err = last.Outcome, last.Stage, last.Reply, last.Err
-		e.partial = e.partial || last.partial
-		e.each, e.elsewhere, e.hint = last.each, last.elsewhere, last.hint
-	} else {
+	e := m.failed.about(list)
+	if e.partial = e.partial || some || settled != nil; m.failed == nil {
 		e.blame(settled)
 	}
 	e.Err = join(append(settled, e.Err, m.ended)...)

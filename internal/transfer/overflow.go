@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/fe022423/submission/internal/link"
@@ -35,14 +36,7 @@ func saysTooMany(reply link.Reply) bool {
 
 // SaysTooMany reports whether a recipient was refused for being one too many, even where
 // the server had taken none.
-func (r *Record) SaysTooMany() bool {
-	for i := range r.Rcpt {
-		if saysTooMany(r.Rcpt[i]) {
-			return true
-		}
-	}
-	return false
-}
+func (r *Record) SaysTooMany() bool { return slices.ContainsFunc(r.Rcpt, saysTooMany) }
 
 // AnyOverflows reports whether a recipient does.
 func (r *Record) AnyOverflows() bool {
@@ -67,12 +61,7 @@ func (r *Record) TookBeforeFull() int {
 
 // anyAccepted reports whether the server took a recipient from from up to to.
 func (r *Record) anyAccepted(from, to int) bool {
-	for i := from; i < to; i++ {
-		if r.Accepted(i) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Rcpt[from:to], link.Reply.Positive)
 }
 
 // NotAsked reports whether recipient i is not asked for.

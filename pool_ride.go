@@ -28,7 +28,7 @@ func (w *waiter) withdraw() {
 	w.mu.Unlock()
 }
 
-// ride is the envelope of a send that waits, on its way behind the message of another.
+// ride is the envelope of a send that waits, on its way after the message of another.
 // When that one has its verdict the waiter takes the session over. Until then it stays
 // in its place among those who wait: what goes wrong costs it nothing, since none of
 // its message was sent, and a session that is free earlier may come to it.

@@ -39,7 +39,7 @@ type Session struct {
 	dialing       *dialing // the Dial that it is opened for, nil when it is open
 	unfit         bool     // the server said what speaks against the session: it is not lent again
 	used          bool     // it had a transaction
-	ride          *ride    // the envelope that is on its way behind the message, nil for none
+	ride          *ride    // the envelope that is on its way after the message, nil for none
 	messages      int      // sent so far
 	domains       domains  // of the recipients so far, where the server limits them
 	mails         int      // MAIL commands so far, but for that of the open transaction

@@ -106,7 +106,7 @@ func (r *Record) asked() int {
 	return n
 }
 
-// mayBeFollowed reports whether the envelope of another message may go out behind the
+// mayBeFollowed reports whether the envelope of another message may go out after the
 // end of this one. Some servers of LMTP give one reply where several are due. The
 // replies to what follows, which begin with the 250 to its RSET, would then be taken for
 // those of recipients that did not get the message.

@@ -6,7 +6,7 @@ import (
 	"github.com/fe022423/submission/internal/link"
 )
 
-// Ride is the first flight of an envelope that goes out behind the end of another
+// Ride is the first flight of an envelope that goes out after the end of another
 // message: RFC 2920, 3.1 lets the octets of a message be the first thing in a group
 // of commands. It saves the round trip. RSET goes first, since nobody knows yet what
 // becomes of the message in front, and since it tells a reply too many from one that

@@ -51,7 +51,7 @@ type Transfer struct {
 	follower Follower
 }
 
-// Follower puts the envelope of another message behind the end of this one.
+// Follower puts the envelope of another message after the end of this one.
 type Follower interface {
 	// Follow appends the first flight of that envelope to end, with Ride.Board, or
 	// returns end. It is called just before end, which ends the message, is written.

@@ -63,6 +63,7 @@ type state struct {
 	Enqueued    time.Time
 	NotBefore   time.Time
 	Deadline    time.Time
+	Since       time.Time // when its time began to run: when it was queued, or Retry was called
 	Changed     time.Time // when this record was made
 	Recipients  []RecipientRecord
 	Headers     map[string]string `json:",omitempty"`
@@ -90,7 +91,7 @@ func (m *stored) state() *state {
 	}
 	st := &state{
 		ID: m.ID, Key: m.Key, Route: m.Route, Priority: m.Priority, OnUncertain: m.OnUncertain, Status: Queued,
-		Enqueued: m.Enqueued, NotBefore: m.NotBefore, Deadline: m.Deadline, Changed: m.Enqueued,
+		Enqueued: m.Enqueued, NotBefore: m.NotBefore, Deadline: m.Deadline, Since: m.Enqueued, Changed: m.Enqueued,
 		Headers: m.Headers, Hash: m.Hash, Object: m.Object,
 	}
 	for _, to := range m.Envelope.To {

@@ -1,0 +1,111 @@
+package outbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// houseTime is how often records that have expired, and objects without a message, are removed.
+const houseTime = time.Hour
+
+// keepHouse reads which routes are paused, and sweeps, until ctx is done.
+func (k *work) keepHouse(ctx context.Context) {
+	var swept time.Time
+	t := time.NewTicker(max(k.Lease/3, time.Millisecond))
+	defer t.Stop()
+	for {
+		if err := k.readPaused(ctx); err != nil && ctx.Err() == nil {
+			k.options.Logger.Warn("outbox: which routes are paused cannot be read", "err", err)
+		}
+		if time.Since(swept) > houseTime {
+			swept = time.Now()
+			if err := k.sweep(ctx, swept); err != nil && ctx.Err() == nil {
+				k.options.Logger.Warn("outbox: sweeping", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// sweep removes the records that were kept long enough by then, and objects without a message.
+// A record goes only after its message: without its record a message would be sent again.
+func (o *Outbox) sweep(ctx context.Context, now time.Time) error {
+	_, err := o.sweepObjects(ctx, orphanAge)
+	return errors.Join(err, o.scan(ctx, func(f found) error {
+		old := f.isState && (&state{Status: f.status}).over() && now.Sub(f.changed) >= o.options.Keep
+		if !old {
+			return nil
+		}
+		switch m, err := o.message(ctx, f.id); {
+		case err == nil && m.seq < f.seq:
+			return o.remove(ctx, m.seq) // its record goes the next time
+		case errors.Is(err, ErrNotFound):
+			return o.remove(ctx, f.seq)
+		default:
+			return err
+		}
+	}))
+}
+
+// Pause keeps the messages of a route from being sent, in every process, within the Lease of
+// its workers. What is begun comes to its end. It is stored: Resume ends it.
+func (o *Outbox) Pause(ctx context.Context, route string) error {
+	return failed("pause", o.setPaused(ctx, route, "paused"))
+}
+
+// Resume ends what Pause did. Messages that were looked at meanwhile are due within a Lease.
+func (o *Outbox) Resume(ctx context.Context, route string) error {
+	return failed("resume", o.setPaused(ctx, route, ""))
+}
+
+func (o *Outbox) pausedSubject(route string) string {
+	sum := sha256.Sum256([]byte(route))
+	return o.name + "." + hex.EncodeToString(sum[:16]) + ".p"
+}
+
+const headPaused = "Outbox-Paused"
+
+func (o *Outbox) setPaused(ctx context.Context, route, paused string) error {
+	if err := o.begin(); err != nil {
+		return err
+	}
+	if paused == "" {
+		return o.roomHint(o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.pausedSubject(route))))
+	}
+	m := &nats.Msg{Subject: o.pausedSubject(route), Data: []byte(route), Header: nats.Header{headPaused: {paused}}}
+	_, err := o.js.PublishMsg(ctx, m)
+	return o.roomHint(err)
+}
+
+func (o *Outbox) readPaused(ctx context.Context) error {
+	if err := o.pass("paused"); err != nil {
+		return err
+	}
+	info, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(o.name+".*.p"))
+	if err != nil {
+		return err
+	}
+	paused := map[string]bool{}
+	for subject := range info.State.Subjects {
+		raw, err := o.stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		paused[string(raw.Data)] = true
+	}
+	o.paused.Store(&paused)
+	return nil
+}

@@ -1,0 +1,65 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Messages above maxInline are objects, named by the ID of the message and a nonce: two that
+// are queued at once with one key must not share one.
+
+// orphanAge is how long an object may be without its message: Enqueue stores it first, and may
+// take a while for the rest of a large message.
+const orphanAge = time.Hour
+
+func (s *store) putObject(ctx context.Context, name string, r io.Reader) error {
+	if err := s.pass("put"); err != nil {
+		return err
+	}
+	_, err := s.large.Put(ctx, jetstream.ObjectMeta{Name: name}, r)
+	if err == nil {
+		err = s.pass("put done")
+	}
+	return err
+}
+
+// dropObject removes an object that nobody needs. What it leaves is swept later.
+func (s *store) dropObject(ctx context.Context, name string) {
+	if name == "" || s.pass("drop") != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTime)
+	defer cancel()
+	s.large.Delete(ctx, name)
+}
+
+// sweepObjects removes the objects older than age that no message needs: a crash leaves them.
+func (s *store) sweepObjects(ctx context.Context, age time.Duration) (removed int, err error) {
+	list, err := s.large.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return 0, err
+	}
+	for _, info := range list {
+		if time.Since(info.ModTime) < age {
+			continue
+		}
+		id, _, _ := strings.Cut(info.Name, ".")
+		e, err := s.message(ctx, ID(id))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return removed, err
+		}
+		if err == nil && (e.bad != nil || e.message.Object == info.Name) {
+			continue
+		}
+		if err := s.large.Delete(ctx, info.Name); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}

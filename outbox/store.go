@@ -1,0 +1,258 @@
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// store is the stream, with the few calls that the queue is made of. Each of them may be
+// where the process dies, so each passes the seam, before and after.
+type store struct {
+	name   string
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	large  jetstream.ObjectStore
+	seam   func(call string) error // nil but in tests; an error is a crash at this point
+}
+
+// The headers of what is stored. They repeat what a list needs to know without the payload.
+const (
+	headWrite    = "Outbox-Write"    // different for each write: it is how a writer knows its own
+	headStatus   = "Outbox-Status"   // of a state record, and of a message that Retry stored
+	headChanged  = "Outbox-Changed"  // when it came to that, RFC 3339
+	headEnqueued = "Outbox-Enqueued" // RFC 3339
+	headRoute    = "Outbox-Route"
+
+	headExpect        = "Nats-Expected-Last-Subject-Sequence"
+	headExpectSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+)
+
+const (
+	publishTries = 3
+	publishTime  = 5 * time.Second // of one try: a sync on a busy disk takes a while
+)
+
+var priorityTokens = [...]string{Normal: "normal", High: "high", Low: "low"}
+
+func (s *store) messageSubject(id ID, p Priority) string {
+	return s.name + "." + string(id) + ".m." + priorityTokens[p]
+}
+func (s *store) stateSubject(id ID) string { return s.name + "." + string(id) + ".s" }
+func (s *store) anySubject(id ID) string   { return s.name + "." + string(id) + ".>" }
+func (s *store) wakeSubject() string       { return s.name + ".wake" } // not of the stream
+
+// idOf is the ID in a subject of the stream, and whether it is that of a state record.
+func (s *store) idOf(subject string) (id ID, isState bool) {
+	token := strings.Split(strings.TrimPrefix(subject, s.name+"."), ".")
+	return ID(token[0]), len(token) > 1 && token[1] == "s"
+}
+
+func (s *store) pass(call string) error {
+	if s.seam == nil {
+		return nil
+	}
+	return s.seam(call)
+}
+
+// last is the newest of what is stored of a message: its state record, or the message itself
+// as long as it has none and after a Retry. ErrNotFound says that there is nothing.
+func (s *store) last(ctx context.Context, id ID) (*entry, error) {
+	if err := s.pass("last"); err != nil {
+		return nil, err
+	}
+	raw, err := s.stream.GetLastMsgForSubject(ctx, s.anySubject(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.entryOf(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
+}
+
+// message is the message itself, with its octets unless they are in an object.
+func (s *store) message(ctx context.Context, id ID) (*entry, error) {
+	raw, err := s.stream.GetLastMsgForSubject(ctx, s.name+"."+string(id)+".m.*")
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.entryOf(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
+}
+
+// publish stores a record of a message if the newest one has the sequence expect; 0 is none.
+// When an answer is lost it asks again, and recognizes its own write. errMoved says that
+// another write came first.
+func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) (uint64, error) {
+	nonce := newNonce()
+	m.Header.Set(headWrite, nonce)
+	m.Header.Set(headExpect, strconv.FormatUint(expect, 10))
+	m.Header.Set(headExpectSubject, s.anySubject(id))
+	if err := s.pass("publish"); err != nil {
+		return 0, err
+	}
+	for try := 1; ; try++ {
+		seq, err := s.publishOnce(ctx, m)
+		if isWrongSequence(err) {
+			seq, err = s.mine(ctx, id, nonce)
+		}
+		if err == nil {
+			err = s.pass("published")
+		}
+		if err == nil || !maybeStored(err) || try == publishTries || ctx.Err() != nil {
+			return seq, err
+		}
+	}
+}
+
+func (s *store) publishOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTime)
+	defer cancel()
+	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// mine is the sequence of the newest record if it has this nonce.
+func (s *store) mine(ctx context.Context, id ID, nonce string) (uint64, error) {
+	switch e, err := s.last(ctx, id); {
+	case err == nil && e.nonce == nonce:
+		return e.seq, nil
+	case err == nil || errors.Is(err, ErrNotFound):
+		return 0, errMoved
+	default:
+		return 0, err
+	}
+}
+
+func (s *store) remove(ctx context.Context, seq uint64) error {
+	if err := s.pass("remove"); err != nil {
+		return err
+	}
+	err := s.stream.DeleteMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		if _, gone := s.stream.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = s.pass("removed")
+	}
+	return err
+}
+
+// putState stores a state over the record with the sequence expect.
+func (s *store) putState(ctx context.Context, st *state, expect uint64) (uint64, error) {
+	st.Changed = time.Now().UTC()
+	st.shorten()
+	b, err := encodeState(st)
+	if err != nil {
+		return 0, err
+	}
+	m := &nats.Msg{Subject: s.stateSubject(st.ID), Data: b, Header: heads(st)}
+	seq, err := s.publish(ctx, m, st.ID, expect)
+	if isFull(err) { // without the texts it may fit
+		for i := range st.Recipients {
+			st.Recipients[i].Reply = ""
+		}
+		st.Err = cut(st.Err, maxErr/8)
+		if m.Data, err = encodeState(st); err == nil {
+			seq, err = s.publish(ctx, m, st.ID, expect)
+		}
+	}
+	return seq, err
+}
+
+func heads(st *state) nats.Header {
+	h := nats.Header{}
+	h.Set(headStatus, string(st.Status))
+	h.Set(headChanged, st.Changed.Format(time.RFC3339Nano))
+	h.Set(headEnqueued, st.Enqueued.Format(time.RFC3339Nano))
+	if st.Route != "" {
+		h.Set(headRoute, st.Route)
+	}
+	return h
+}
+
+// open is the octets of a message.
+func (s *store) open(ctx context.Context, e *entry) (io.ReadCloser, error) {
+	if e.message.Object == "" {
+		return io.NopCloser(strings.NewReader(string(e.octets))), nil
+	}
+	if err := s.pass("object"); err != nil {
+		return nil, err
+	}
+	return s.large.Get(ctx, e.message.Object)
+}
+
+func newNonce() string { return strings.ToLower(rand.Text()) }
+
+func isCode(err error, codes ...jetstream.ErrorCode) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	for _, c := range codes {
+		if api.ErrorCode == c {
+			return true
+		}
+	}
+	return false
+}
+
+func isWrongSequence(err error) bool { return isCode(err, 10071, 10164) }
+
+// isFull reports whether the engine refused to store for want of room.
+func isFull(err error) bool {
+	return isCode(err, 10077) && strings.Contains(err.Error(), "maximum") || isCode(err, 10023, 10047, 10002)
+}
+
+// maybeStored reports whether a publish that failed may have been stored, or is worth another
+// try: there was no answer.
+func maybeStored(err error) bool {
+	var api *jetstream.APIError
+	return !errors.As(err, &api) && !errors.Is(err, errMoved) && !errors.Is(err, errAbandoned) && !errors.Is(err, nats.ErrMaxPayload)
+}
+
+// entry is one record as it was found. If it cannot be read, bad says why.
+type entry struct {
+	id      ID
+	seq     uint64
+	nonce   string
+	isState bool
+	state   *state // what is true of the message if this is the newest record; never nil
+	message *stored
+	octets  []byte
+	bad     error
+}
+
+func (s *store) entryOf(subject string, seq uint64, h nats.Header, data []byte) *entry {
+	e := &entry{seq: seq, nonce: h.Get(headWrite)}
+	e.id, e.isState = s.idOf(subject)
+	if e.isState {
+		e.state, e.bad = decodeState(data)
+	} else if e.message, e.octets, e.bad = decodeMessage(data); e.bad == nil {
+		e.state = e.message.state()
+	}
+	if e.bad == nil && e.state.ID != e.id {
+		e.bad = fmt.Errorf("it says that it is of %.40q", string(e.state.ID))
+	}
+	if e.bad != nil {
+		e.state = &state{ID: e.id, Status: Held, Err: cut(e.bad.Error(), maxErr)}
+	}
+	return e
+}

@@ -124,3 +124,5 @@ func get(t testing.TB, ob *outbox.Outbox, id outbox.ID) outbox.Record {
 	}
 	return r
 }
+
+func noWait(int, *submission.SendError) time.Duration { return 0 }

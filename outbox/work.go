@@ -89,6 +89,9 @@ func (o *Outbox) Work(ctx context.Context, w *WorkOptions) error {
 	defer cancel()
 	defer context.AfterFunc(o.stop, cancel)()
 	consumers, err := o.consumers(ctx, k.Lease)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return failed("work", err)
 	}

@@ -1,0 +1,27 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// Abandoned is what a seam returns in place of a crash.
+var Abandoned = errAbandoned
+
+// SetSeam has f called at each call to the engine, before and after it.
+func SetSeam(o *Outbox, f func(call string) error) { o.seam = f }
+
+// Sweep sweeps as if it were the time now.
+func Sweep(o *Outbox, now time.Time) error { return o.sweep(context.Background(), now) }
+
+// SweepObjects removes the objects older than age that no message needs.
+func SweepObjects(o *Outbox, age time.Duration) (int, error) {
+	return o.sweepObjects(context.Background(), age)
+}
+
+// Stream is the name of the stream, and Connection a connection to the engine, for tests that
+// write to it themselves.
+func (o *Outbox) PublishRaw(ctx context.Context, subject string, data []byte) error {
+	_, err := o.js.Publish(ctx, o.name+"."+subject, data)
+	return err
+}

@@ -1,0 +1,391 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fe022423/submission"
+	"github.com/fe022423/submission/outbox"
+	"github.com/fe022423/submission/smtptest"
+)
+
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		hook     smtptest.Hook
+		partial  bool
+		want     outbox.Status
+		attempts int
+		each     []outbox.Status
+	}{
+		"a recipient refused for good":           {smtptest.On("RCPT", "b@example.net", "550 no"), false, outbox.Failed, 1, []outbox.Status{outbox.Failed, outbox.Failed}},
+		"partial, a recipient refused for good":  {smtptest.On("RCPT", "b@example.net", "550 no"), true, outbox.PartlySent, 1, []outbox.Status{outbox.Sent, outbox.Failed}},
+		"the sender refused for good":            {smtptest.On("MAIL", "", "550 no"), false, outbox.Failed, 1, []outbox.Status{outbox.Failed, outbox.Failed}},
+		"the message refused for good":           {smtptest.On("MESSAGE", "", "554 no"), false, outbox.Failed, 1, []outbox.Status{outbox.Failed, outbox.Failed}},
+		"greylisted":                             {smtptest.Times(2, smtptest.On("RCPT", "", "451 later")), false, outbox.Sent, 2, []outbox.Status{outbox.Sent, outbox.Sent}},
+		"partial, one greylisted":                {smtptest.Times(1, smtptest.On("RCPT", "b@example.net", "451 later")), true, outbox.Sent, 2, []outbox.Status{outbox.Sent, outbox.Sent}},
+		"the message refused for now":            {smtptest.Times(1, smtptest.On("MESSAGE", "", "451 later")), false, outbox.Sent, 2, []outbox.Status{outbox.Sent, outbox.Sent}},
+		"busy":                                   {smtptest.Times(1, smtptest.On("CONNECT", "", "421 busy")), false, outbox.Sent, 2, []outbox.Status{outbox.Sent, outbox.Sent}},
+		"no service says nothing of the message": {smtptest.Times(1, smtptest.On("CONNECT", "", "554 no")), false, outbox.Sent, 2, []outbox.Status{outbox.Sent, outbox.Sent}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := smtptest.New(t, &smtptest.Config{Hook: c.hook})
+			ob := open(t, nil)
+			env := envelope("a@example.net", "b@example.net")
+			env.Partial = c.partial
+			id := enqueue(t, ob, env, nil)
+			w := work(t, ob, srv, nil)
+			r := w.must(c.want)
+			w.stop()
+			if r.ID != id || r.Attempts != c.attempts {
+				t.Errorf("%+v", r)
+			}
+			to := map[string]int{}
+			for _, m := range srv.Messages() {
+				for _, addr := range m.To {
+					to[addr]++
+				}
+			}
+			for i, want := range c.each {
+				got := r.Recipients[i]
+				if got.Status != want || to[got.Addr] != map[outbox.Status]int{outbox.Sent: 1}[want] {
+					t.Errorf("%+v, sent to it %d times, want %q", got, to[got.Addr], want)
+				}
+			}
+			if (r.Err == "") != (c.want == outbox.Sent) {
+				t.Errorf("Err is %q", r.Err)
+			}
+		})
+	}
+}
+
+// uncertain is a server that takes the message, and hangs up without a word, n times.
+func uncertain(n int) smtptest.Hook {
+	return smtptest.Times(n, func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb != "MESSAGE" {
+			return nil
+		}
+		return &smtptest.Answer{Close: true}
+	})
+}
+
+func TestUncertain(t *testing.T) {
+	for name, c := range map[string]struct {
+		item, worker outbox.Policy
+		want         outbox.Status
+		uncertain    int
+		messages     int
+	}{
+		"held":                  {outbox.AsWorker, outbox.AsWorker, outbox.Held, 0, 0},
+		"held, says the item":   {outbox.Hold, outbox.Resend, outbox.Held, 0, 0},
+		"resent":                {outbox.AsWorker, outbox.Resend, outbox.Sent, 1, 1},
+		"dropped":               {outbox.AsWorker, outbox.Drop, outbox.Dropped, 0, 0},
+		"resent, the item says": {outbox.Resend, outbox.Hold, outbox.Sent, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := smtptest.New(t, &smtptest.Config{Hook: uncertain(1)})
+			var mu sync.Mutex
+			var kinds []outbox.EventKind
+			ob := open(t, func(o *outbox.Options) {
+				o.Observe = func(e outbox.Event) { mu.Lock(); kinds = append(kinds, e.Kind); mu.Unlock() }
+			})
+			id := enqueue(t, ob, envelope(), &outbox.Item{OnUncertain: c.item})
+			w := work(t, ob, srv, func(w *outbox.WorkOptions) { w.OnUncertain = c.worker })
+			r := w.must(c.want)
+			w.stop()
+			if r.ID != id || r.Uncertain != c.uncertain || len(srv.Messages()) != c.messages {
+				t.Errorf("%+v, %d messages", r, len(srv.Messages()))
+			}
+			if slices.Contains(kinds, outbox.EventResend) != (c.uncertain > 0) || !slices.Contains(kinds, outbox.EventUncertain) {
+				t.Errorf("events: %v", kinds)
+			}
+		})
+	}
+}
+
+func TestHeldMessage(t *testing.T) {
+	srv := smtptest.New(t, &smtptest.Config{Hook: uncertain(3)})
+	ob := open(t, nil)
+	ctx := deadline(t)
+	w := work(t, ob, srv, nil)
+	var ids []outbox.ID
+	for range 3 {
+		ids = append(ids, enqueue(t, ob, envelope(), nil))
+		w.must(outbox.Held)
+	}
+	if err := ob.Cancel(ctx, ids[0]); !errors.Is(err, outbox.ErrTooLate) {
+		t.Errorf("Cancel of a held message: %v", err)
+	}
+	if _, r, err := ob.Message(ctx, ids[0]); err != nil {
+		t.Errorf("the octets of a held message: %v", err)
+	} else {
+		r.Close()
+	}
+	if err := ob.Retry(ctx, ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.must(outbox.Sent); r.ID != ids[0] || r.Uncertain != 1 || r.Attempts != 2 {
+		t.Errorf("%+v", r)
+	}
+	for i, v := range []outbox.Verdict{outbox.WasSent, outbox.Discard} {
+		if err := ob.Resolve(ctx, ids[i+1], v); err != nil {
+			t.Errorf("%v: %v", v, err)
+		}
+		if _, _, err := ob.Message(ctx, ids[i+1]); !errors.Is(err, outbox.ErrNotFound) {
+			t.Errorf("the octets of one that was resolved: %v", err)
+		}
+	}
+	for i, want := range []outbox.Status{outbox.Sent, outbox.Sent, outbox.Dropped} {
+		if r := get(t, ob, ids[i]); r.Status != want {
+			t.Errorf("%d: %+v", i, r)
+		}
+		if err := ob.Retry(ctx, ids[i]); !errors.Is(err, outbox.ErrTooLate) || !strings.Contains(err.Error(), string(want)) {
+			t.Errorf("Retry of one that is %s: %v", want, err)
+		}
+	}
+	if n := len(srv.Messages()); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+func TestDeferredMessage(t *testing.T) {
+	srv := smtptest.New(t, &smtptest.Config{Hook: smtptest.Times(1, smtptest.On("RCPT", "", "451 later"))})
+	ob := open(t, nil)
+	ctx := deadline(t)
+	settled := make(chan outbox.Record, 10)
+	w := work(t, ob, srv, func(w *outbox.WorkOptions) {
+		w.Backoff = func(attempt int, err *submission.SendError) time.Duration {
+			settled <- outbox.Record{Attempts: attempt, Err: err.Error()}
+			return time.Hour
+		}
+	})
+	id := enqueue(t, ob, envelope(), nil)
+	if r := <-settled; r.Attempts != 1 || !strings.Contains(r.Err, "451") {
+		t.Errorf("%+v", r)
+	}
+	var r outbox.Record
+	for r.Status != outbox.Deferred {
+		if r = get(t, ob, id); ctx.Err() != nil {
+			t.Fatal("not deferred")
+		}
+	}
+	if wait := time.Until(r.NotBefore); wait < 59*time.Minute || !strings.Contains(r.Recipients[0].Reply, "451") {
+		t.Errorf("%+v", r)
+	}
+	if err := ob.Retry(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.must(outbox.Sent); r.Attempts != 2 || r.Uncertain != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTimeIsOver(t *testing.T) {
+	srv := smtptest.New(t, &smtptest.Config{Hook: smtptest.On("RCPT", "late@example.net", "451 later")})
+	ob := open(t, nil)
+	past := enqueue(t, ob, envelope(), &outbox.Item{Deadline: time.Now().Add(-time.Hour)})
+	late := enqueue(t, ob, envelope("late@example.net"), &outbox.Item{Deadline: time.Now().Add(30 * time.Minute)})
+	w := work(t, ob, srv, func(w *outbox.WorkOptions) {
+		w.Backoff = func(int, *submission.SendError) time.Duration { return time.Hour }
+	})
+	got := map[outbox.ID]outbox.Record{}
+	for range 2 {
+		r := w.must(outbox.Failed)
+		got[r.ID] = r
+	}
+	if !strings.Contains(got[past].Err, "time was over") || !strings.Contains(got[late].Err, "no time is left") {
+		t.Errorf("%+v", got)
+	}
+	if err := ob.Retry(deadline(t), past); err != nil { // its deadline does not count any more
+		t.Fatal(err)
+	}
+	w.must(outbox.Sent)
+	if m := srv.Messages(); len(m) != 1 {
+		t.Errorf("%d messages", len(m))
+	}
+}
+
+func TestNotBeforeAndCancel(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	later := enqueue(t, ob, envelope(), &outbox.Item{NotBefore: time.Now().Add(time.Hour)})
+	gone := enqueue(t, ob, envelope(), nil)
+	if err := ob.Cancel(deadline(t), gone); err != nil {
+		t.Fatal(err)
+	}
+	w := work(t, ob, srv, nil)
+	last := enqueue(t, ob, envelope(), &outbox.Item{Priority: outbox.Low})
+	if r := w.must(outbox.Sent); r.ID != last {
+		t.Errorf("%+v", r)
+	}
+	w.stop()
+	if r := get(t, ob, later); r.Status != outbox.Queued || r.Attempts != 0 {
+		t.Errorf("%+v", r)
+	}
+	if n := len(srv.Messages()); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+func TestPrioritiesInOrder(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	var want []outbox.ID
+	for _, p := range []outbox.Priority{outbox.Low, outbox.Normal, outbox.High} {
+		want = append([]outbox.ID{enqueue(t, ob, envelope(), &outbox.Item{Priority: p})}, want...)
+	}
+	w := work(t, ob, srv, func(w *outbox.WorkOptions) { w.Workers = 1 })
+	for i := range want {
+		if r := w.must(outbox.Sent); r.ID != want[i] {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+}
+
+func TestPauseAndResume(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	ctx := deadline(t)
+	if err := ob.Pause(ctx, "slow"); err != nil {
+		t.Fatal(err)
+	}
+	slow := enqueue(t, ob, envelope(), &outbox.Item{Route: "slow"})
+	w := work(t, ob, srv, func(w *outbox.WorkOptions) { w.Workers, w.Lease = 1, time.Second })
+	fast := enqueue(t, ob, envelope(), &outbox.Item{Route: "fast"})
+	if r := w.must(outbox.Sent); r.ID != fast {
+		t.Errorf("%+v", r)
+	}
+	if r := get(t, ob, slow); r.Status != outbox.Queued {
+		t.Errorf("%+v", r)
+	}
+	if err := ob.Resume(ctx, "slow"); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.must(outbox.Sent); r.ID != slow {
+		t.Errorf("%+v", r)
+	}
+}
+
+// limiter counts what it is asked for.
+type limiter struct {
+	mu    sync.Mutex
+	asked []int
+}
+
+func (l *limiter) Burst() int { return 2 }
+func (l *limiter) WaitN(_ context.Context, n int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, n)
+	return nil
+}
+
+func TestLimit(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	l := &limiter{}
+	w := work(t, ob, srv, func(w *outbox.WorkOptions) { w.Limit = func(string) outbox.Limiter { return l } })
+	var to []string
+	for i := range 5 {
+		to = append(to, fmt.Sprintf("a%d@example.net", i))
+	}
+	enqueue(t, ob, envelope(to...), nil)
+	w.must(outbox.Sent)
+	w.stop()
+	if !slices.Equal(l.asked, []int{2, 2, 1}) {
+		t.Errorf("%v", l.asked)
+	}
+}
+
+func TestPanics(t *testing.T) {
+	t.Run("before the mark", func(t *testing.T) {
+		srv := smtptest.New(t, nil)
+		ob := open(t, nil)
+		enqueue(t, ob, envelope(), nil)
+		w := work(t, ob, srv, func(w *outbox.WorkOptions) {
+			w.Client = func(string) (*submission.Client, error) { panic("oh\nno") }
+		})
+		if r := w.must(outbox.Held); !strings.Contains(r.Err, "oh no") || r.Recipients[0].Status != outbox.Queued {
+			t.Errorf("%+v", r)
+		}
+	})
+	t.Run("in OnDone", func(t *testing.T) {
+		srv := smtptest.New(t, nil)
+		ob := open(t, nil)
+		done := make(chan outbox.Record, 2)
+		w := work(t, ob, srv, func(w *outbox.WorkOptions) {
+			w.OnDone = func(_ context.Context, r outbox.Record) { done <- r; panic("oh no") }
+		})
+		enqueue(t, ob, envelope(), nil)
+		if r := <-done; r.Status != outbox.Sent {
+			t.Errorf("%+v", r)
+		}
+		w.stop()
+		if len(done) != 0 || len(srv.Messages()) != 1 {
+			t.Errorf("%d more calls, %d messages", len(done), len(srv.Messages()))
+		}
+	})
+}
+
+// What Work has begun comes to its end after its context is done; what Grace cuts off in the
+// wait for the verdict is held, and reported.
+func TestGrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		grace time.Duration
+		want  outbox.Status
+	}{"enough": {time.Minute, outbox.Sent}, "too short": {time.Nanosecond, outbox.Held}} {
+		t.Run(name, func(t *testing.T) {
+			reached, free := make(chan struct{}), make(chan struct{})
+			srv := smtptest.New(t, &smtptest.Config{Hook: func(c smtptest.Command) *smtptest.Answer {
+				if c.Verb == "MESSAGE" {
+					close(reached)
+					<-free
+				}
+				return nil
+			}})
+			ob := open(t, nil)
+			id := enqueue(t, ob, envelope(), nil)
+			client, err := submission.New(srv.Addr(), &submission.Options{TLS: submission.TLSNone})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error)
+			go func() {
+				ended <- ob.Work(ctx, &outbox.WorkOptions{Grace: c.grace, Client: func(string) (*submission.Client, error) { return client, nil }})
+			}()
+			<-reached
+			cancel()
+			if c.want == outbox.Sent {
+				close(free)
+			}
+			err = <-ended
+			if (err != nil) != (c.want == outbox.Held) {
+				t.Errorf("Work: %v", err)
+			}
+			if c.want == outbox.Held {
+				close(free)
+			}
+			if r := get(t, ob, id); r.Status != c.want {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+func TestWorkRefuses(t *testing.T) {
+	ob := open(t, nil)
+	if err := ob.Work(deadline(t), nil); err == nil {
+		t.Error("without options")
+	}
+	ob.Close()
+	if err := ob.Work(deadline(t), &outbox.WorkOptions{Client: func(string) (*submission.Client, error) { return nil, nil }}); !errors.Is(err, outbox.ErrClosed) {
+		t.Error(err)
+	}
+}

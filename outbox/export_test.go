@@ -19,9 +19,18 @@ func SweepObjects(o *Outbox, age time.Duration) (int, error) {
 	return o.sweepObjects(context.Background(), age)
 }
 
-// Stream is the name of the stream, and Connection a connection to the engine, for tests that
-// write to it themselves.
+// PublishRaw writes to the stream past all formats.
 func (o *Outbox) PublishRaw(ctx context.Context, subject string, data []byte) error {
 	_, err := o.js.Publish(ctx, o.name+"."+subject, data)
 	return err
+}
+
+// Redeliver has the consumers deliver again what is pending, as if its lease were over.
+func Redeliver(o *Outbox, id ID) error {
+	for _, p := range order {
+		if err := o.stream.DeleteConsumer(context.Background(), priorityTokens[p]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

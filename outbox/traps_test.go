@@ -1,0 +1,368 @@
+package outbox_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fe022423/submission/outbox"
+	"github.com/fe022423/submission/smtptest"
+)
+
+// natsServer is a server of the test's own, as a cluster would be: reached by URL.
+func natsServer(t *testing.T) (url string, js jetstream.JetStream) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("the server does not start")
+	}
+	nc, err := nats.Connect(s.ClientURL())
+	if err == nil {
+		js, err = jetstream.New(nc)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return s.ClientURL(), js
+}
+
+// Open refuses each setting of an existing stream that would lose mail, and says which.
+func TestOpenRefusesWhatWouldLoseMail(t *testing.T) {
+	url, js := natsServer(t)
+	ctx := deadline(t)
+	open := func() error {
+		ob, err := outbox.Open(ctx, &outbox.Options{URL: url})
+		if err == nil {
+			ob.Close()
+		}
+		return err
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); err != nil { // it takes what it made itself
+		t.Fatal(err)
+	}
+	s, err := js.Stream(ctx, "outbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := s.CachedInfo().Config
+	for want, change := range map[string]func(*jetstream.StreamConfig){
+		"retention":            func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy },
+		"storage":              func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
+		"discard":              func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld },
+		"max_age":              func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"max_msgs":             func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 },
+		"max_msgs_per_subject": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 },
+		"no_ack":               func(c *jetstream.StreamConfig) { c.NoAck = true },
+		"deny_delete":          func(c *jetstream.StreamConfig) { c.DenyDelete = true },
+		"allow_direct":         func(c *jetstream.StreamConfig) { c.AllowDirect = true },
+		"allow_atomic":         func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false },
+		"the subjects":         func(c *jetstream.StreamConfig) { c.Subjects = []string{"outbox.>"} },
+		"persist_mode": func(c *jetstream.StreamConfig) {
+			c.PersistMode, c.AllowAtomicPublish = jetstream.AsyncPersistMode, false
+		},
+		"discard_new_per_subject": func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true },
+	} {
+		bad := good
+		change(&bad)
+		js.DeleteStream(ctx, "outbox")
+		if _, err := js.CreateStream(ctx, bad); err != nil {
+			t.Fatalf("%s: %v", want, err)
+		}
+		if err := open(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestOpenRefusesItsOptions(t *testing.T) {
+	for want, o := range map[string]*outbox.Options{
+		"exactly one":      nil,
+		"exactly one of":   {URL: "nats://localhost", Dir: "x"},
+		"Options.Name":     {Dir: "x", Name: "a.b"},
+		"Options.Replicas": {Dir: "x", Replicas: 3},
+		"MaxBytes is":      {Dir: "x", MaxBytes: -1},
+		"reserved at once": {Dir: t.TempDir(), MaxBytes: 1 << 60},
+		"directory":        {Dir: "/dev/null"},
+		"no servers":       {URL: "nats://127.0.0.1:1"},
+	} {
+		if ob, err := outbox.Open(deadline(t), o); err == nil || !strings.Contains(err.Error(), want) && want != "directory" {
+			t.Errorf("%s: %v, %v", want, ob, err)
+		}
+	}
+}
+
+func TestDirectoryIsForItsOwnerOnly(t *testing.T) {
+	dir := t.TempDir() + "/queue"
+	open(t, func(o *outbox.Options) { o.Dir = dir })
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// A full queue empties itself: the records of what is queued find room.
+func TestFullQueueEmptiesItself(t *testing.T) {
+	srv := smtptest.New(t, &smtptest.Config{Discard: true})
+	ob := open(t, func(o *outbox.Options) { o.MaxBytes = 1 << 20 })
+	n := 0
+	for ; ; n++ {
+		_, err := ob.Enqueue(deadline(t), envelope("a@example.net", "b@example.net"), bytes.NewReader(make([]byte, n%3*2000)), nil)
+		if errors.Is(err, outbox.ErrFull) {
+			break
+		}
+		if err != nil || n > 1000 {
+			t.Fatal(n, err)
+		}
+	}
+	if n < 100 {
+		t.Errorf("full with %d messages", n)
+	}
+	if _, err := ob.Enqueue(deadline(t), envelope(), bytes.NewReader(make([]byte, 2<<20)), nil); !errors.Is(err, outbox.ErrFull) {
+		t.Errorf("a large message: %v", err)
+	}
+	w := work(t, ob, srv, nil)
+	for range n {
+		w.must(outbox.Sent)
+	}
+	w.stop()
+	if err := outbox.Sweep(ob, time.Now().Add(25*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := ob.Stats(deadline(t)); err != nil || s.Counts[outbox.Sent] != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	enqueue(t, ob, envelope(), nil)
+}
+
+// A record goes when it was kept long enough, and only if it is over.
+func TestRecordsExpire(t *testing.T) {
+	srv := smtptest.New(t, &smtptest.Config{Hook: smtptest.On("RCPT", "bad@example.net", "550 no")})
+	ob := open(t, nil)
+	w := work(t, ob, srv, nil)
+	sent := enqueue(t, ob, envelope(), &outbox.Item{Key: "k"})
+	w.must(outbox.Sent)
+	bad := enqueue(t, ob, envelope("bad@example.net"), nil)
+	w.must(outbox.Failed)
+	w.stop()
+	queued := enqueue(t, ob, envelope(), nil)
+	for _, c := range []struct {
+		after time.Duration
+		left  []outbox.ID
+	}{{23 * time.Hour, []outbox.ID{sent, bad, queued}}, {25 * time.Hour, []outbox.ID{bad, queued}}} {
+		if err := outbox.Sweep(ob, time.Now().Add(c.after)); err != nil {
+			t.Fatal(err)
+		}
+		var got []outbox.ID
+		for r := range ob.List(deadline(t), outbox.Filter{}) {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, c.left) {
+			t.Errorf("after %v: %v, want %v", c.after, got, c.left)
+		}
+	}
+	if again := enqueue(t, ob, envelope(), &outbox.Item{Key: "k"}); again != sent { // the key is free
+		t.Errorf("%q", again)
+	}
+}
+
+// What cannot be read is held and listed with the reason, and can be discarded.
+func TestWhatCannotBeReadIsHeld(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	ctx := deadline(t)
+	good := enqueue(t, ob, envelope(), nil)
+	spoilt := enqueue(t, ob, envelope(), &outbox.Item{NotBefore: time.Now().Add(time.Hour)})
+	for subject, data := range map[string]string{
+		"rubbish.m.normal":    "rubbish",
+		"empty.m.high":        "",
+		"future.m.low":        "outbox message 2 2\n{}",
+		"alone.s":             "rubbish",
+		string(spoilt) + ".s": "outbox state 9 2\n{}",
+	} {
+		if err := ob.PublishRaw(ctx, subject, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := work(t, ob, srv, nil)
+	ids := map[outbox.ID]outbox.Status{}
+	for range 4 { // those that have a message
+		r := w.next()
+		ids[r.ID] = r.Status
+		if r.ID == spoilt {
+			t.Error("a message whose record cannot be read came to its end")
+		}
+		if len(ids) == 4 {
+			break
+		}
+	}
+	w.stop()
+	if ids[good] != outbox.Sent || ids["rubbish"] != outbox.Held || ids["empty"] != outbox.Held || ids["future"] != outbox.Held {
+		t.Errorf("%v", ids)
+	}
+	held := map[outbox.ID]string{}
+	for r, err := range ob.List(ctx, outbox.Filter{Status: []outbox.Status{outbox.Held}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		held[r.ID] = r.Err
+	}
+	for id, want := range map[outbox.ID]string{"rubbish": "not a message", "empty": "not a message", "future": `version "2"`, "alone": "not a state", spoilt: `version "9"`} {
+		if !strings.Contains(held[id], want) {
+			t.Errorf("%s is held with %q, want %q", id, held[id], want)
+		}
+		if err := ob.Retry(ctx, id); err == nil {
+			t.Errorf("Retry of %s", id)
+		}
+		if err := ob.Resolve(ctx, id, outbox.Discard); err != nil {
+			t.Errorf("Resolve of %s: %v", id, err)
+		}
+	}
+	if len(srv.Messages()) != 1 || len(held) != 5 {
+		t.Errorf("%d messages, %v held", len(srv.Messages()), held)
+	}
+}
+
+// A worker that slept past its lease while it waited for the verdict is taken for dead by
+// another process; what the server said to it wins all the same, and nothing is sent twice.
+func TestVerdictAfterTheLease(t *testing.T) {
+	url, _ := natsServer(t)
+	reached, free := make(chan struct{}), make(chan struct{})
+	srv := smtptest.New(t, &smtptest.Config{Hook: func(c smtptest.Command) *smtptest.Answer {
+		if c.Verb == "MESSAGE" {
+			close(reached)
+			<-free
+		}
+		return nil
+	}})
+	var late atomic.Int64
+	in := func(o *outbox.Options) {
+		o.Dir, o.URL = "", url
+		o.Observe = func(e outbox.Event) {
+			if e.Kind == outbox.EventLate {
+				late.Add(1)
+			}
+		}
+	}
+	one, two := open(t, in), open(t, in)
+	lease := func(w *outbox.WorkOptions) { w.Lease = time.Second }
+	id := enqueue(t, one, envelope(), nil)
+	w := work(t, one, srv, func(w *outbox.WorkOptions) { w.Lease = time.Second })
+	<-reached
+	// The other process finds the mark: as if the lease were over, it gets the message again.
+	if err := outbox.Redeliver(one, id); err != nil {
+		t.Fatal(err)
+	}
+	other := work(t, two, srv, lease)
+	if r := other.must(outbox.Held); r.ID != id {
+		t.Errorf("%+v", r)
+	}
+	close(free)
+	if r := w.must(outbox.Sent); r.ID != id {
+		t.Errorf("%+v", r)
+	}
+	if r := get(t, two, id); r.Status != outbox.Sent || late.Load() != 1 || len(srv.Messages()) != 1 {
+		t.Errorf("%+v, %d late, %d messages", r, late.Load(), len(srv.Messages()))
+	}
+}
+
+// A body that the store cannot read now is no failure of the message.
+func TestBodyThatCannotBeReadNow(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	engine := make(chan error, 10)
+	ob := open(t, func(o *outbox.Options) {
+		o.Observe = func(e outbox.Event) {
+			if e.Kind == outbox.EventEngine {
+				engine <- e.Err
+			}
+		}
+	})
+	id, err := ob.Enqueue(deadline(t), envelope(), bytes.NewReader(bytes.Repeat([]byte("0123456789\r\n"), 30000)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("the disk is gone")
+	outbox.SetSeam(ob, func(call string) error {
+		if call == "object" {
+			return broken
+		}
+		return nil
+	})
+	w := work(t, ob, srv, nil)
+	if err := <-engine; !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	w.stop()
+	if r := get(t, ob, id); r.Status != outbox.Queued || r.Attempts != 0 || r.Err != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A crash between the object and its message leaves an orphan, which is swept when it is old.
+func TestOrphansAreSwept(t *testing.T) {
+	ob := open(t, nil)
+	large := func() *bytes.Reader { return bytes.NewReader(make([]byte, 300<<10)) }
+	kept, err := ob.Enqueue(deadline(t), envelope(), large(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outbox.SetSeam(ob, newCrash(3).seam) // put, put done, publish
+	if _, err := ob.Enqueue(deadline(t), envelope(), large(), nil); !errors.Is(err, outbox.Abandoned) {
+		t.Fatal(err)
+	}
+	outbox.SetSeam(ob, nil)
+	for _, c := range []struct {
+		age  time.Duration
+		want int
+	}{{time.Hour, 0}, {0, 1}, {0, 0}} {
+		if n, err := outbox.SweepObjects(ob, c.age); n != c.want || err != nil {
+			t.Errorf("%v: %d swept, %v", c.age, n, err)
+		}
+	}
+	if _, r, err := ob.Message(deadline(t), kept); err != nil {
+		t.Error(err)
+	} else {
+		r.Close()
+	}
+}
+
+// More than a thousand deferred messages do not keep the next one from being sent.
+func TestDeferredMessagesDoNotStallTheQueue(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, func(o *outbox.Options) { o.SyncInterval = time.Minute })
+	later := &outbox.Item{NotBefore: time.Now().Add(time.Hour)}
+	for range 2 {
+		batch := func(yield func(outbox.Message) bool) {
+			for i := range 600 {
+				if !yield(outbox.Message{Envelope: envelope(), Body: text(fmt.Sprint(i)), Item: later}) {
+					return
+				}
+			}
+		}
+		if _, err := ob.EnqueueAll(deadline(t), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := enqueue(t, ob, envelope(), nil)
+	w := work(t, ob, srv, nil)
+	if r := w.must(outbox.Sent); r.ID != id {
+		t.Errorf("%+v", r)
+	}
+}

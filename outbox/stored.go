@@ -148,7 +148,7 @@ func decodeState(b []byte) (*state, error) {
 }
 
 func decode(kind string, b []byte, v any) (rest []byte, err error) {
-	head, body, found := bytes.Cut(b[:min(len(b), maxHead)], []byte("\n"))
+	head, _, found := bytes.Cut(b[:min(len(b), maxHead)], []byte("\n"))
 	word := strings.Split(string(head), " ")
 	if !found || len(word) != 4 || word[0] != magic || word[1] != kind {
 		return nil, fmt.Errorf("this is not a %s of an outbox", kind)
@@ -156,7 +156,7 @@ func decode(kind string, b []byte, v any) (rest []byte, err error) {
 	if word[2] != strconv.Itoa(storedVersion) {
 		return nil, fmt.Errorf("%s of version %.20q: this program reads version %d", kind, word[2], storedVersion)
 	}
-	body = b[len(head)+1:]
+	body := b[len(head)+1:]
 	n, err := strconv.ParseUint(word[3], 10, 31)
 	if err != nil || n > uint64(len(body)) {
 		return nil, fmt.Errorf("%s is cut short or damaged", kind)

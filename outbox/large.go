@@ -21,7 +21,9 @@ func (s *store) putObject(ctx context.Context, name string, r io.Reader) error {
 	if err := s.pass("put"); err != nil {
 		return err
 	}
-	_, err := s.large.Put(ctx, jetstream.ObjectMeta{Name: name}, r)
+	long, stop := newPatient(ctx)
+	defer stop()
+	_, err := s.large.Put(long, jetstream.ObjectMeta{Name: name}, upload{r, long})
 	if err == nil {
 		err = s.pass("put done")
 	}

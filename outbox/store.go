@@ -196,7 +196,24 @@ func (s *store) open(ctx context.Context, e *entry) (io.ReadCloser, error) {
 	if err := s.pass("object"); err != nil {
 		return nil, err
 	}
-	return s.large.Get(ctx, e.message.Object)
+	long, stop := newPatient(ctx)
+	body, err := s.large.Get(long, e.message.Object)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return transfer{body, stop}, nil
+}
+
+// transfer is a large message that is read from the store.
+type transfer struct {
+	io.ReadCloser
+	stop context.CancelFunc
+}
+
+func (t transfer) Close() error {
+	defer t.stop()
+	return t.ReadCloser.Close()
 }
 
 func newNonce() string { return strings.ToLower(rand.Text()) }

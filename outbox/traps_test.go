@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/fe022423/submission/outbox"
 	"github.com/fe022423/submission/smtptest"
 )
@@ -17,12 +19,23 @@ import (
 // A full queue empties itself: the records of what is queued find room.
 func TestFullQueueEmptiesItself(t *testing.T) {
 	srv := smtptest.New(t, &smtptest.Config{Discard: true})
-	ob := open(t, func(o *outbox.Options) { o.MaxBytes = 1 << 20 })
-	n := 0
+	ob := open(t, func(o *outbox.Options) {
+		o.MaxBytes = 1 << 20
+		o.Observe = func(e outbox.Event) {
+			if e.Kind == outbox.EventEngine {
+				t.Errorf("there was no room for a record: %v", e.Err)
+			}
+		}
+	})
+	n, size := 0, 2000
 	for ; ; n++ {
-		_, err := ob.Enqueue(deadline(t), envelope("a@example.net", "b@example.net"), bytes.NewReader(make([]byte, n%3*2000)), nil)
-		if errors.Is(err, outbox.ErrFull) {
+		_, err := ob.Enqueue(deadline(t), envelope("a@example.net", "b@example.net"), bytes.NewReader(make([]byte, size)), nil)
+		if errors.Is(err, outbox.ErrFull) && size == 0 {
 			break
+		}
+		if errors.Is(err, outbox.ErrFull) { // to the last byte
+			size, n = 0, n-1
+			continue
 		}
 		if err != nil || n > 1000 {
 			t.Fatal(n, err)
@@ -314,4 +327,27 @@ func TestDeadPredecessorHoldsNothing(t *testing.T) {
 	ob.Close()
 	ob = open(t, in)
 	work(t, ob, srv, day).must(outbox.Sent)
+}
+
+// A publish whose answer is lost was stored: it is recognized as one's own, and is neither a
+// duplicate nor a second message.
+func TestAnswerThatIsLost(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	var calls atomic.Int64
+	outbox.SetSeam(ob, func(call string) error {
+		if call == "published" && calls.Add(1)%2 == 1 { // each write, once
+			return nats.ErrTimeout
+		}
+		return nil
+	})
+	id := enqueue(t, ob, envelope(), &outbox.Item{Key: "k"})
+	w := work(t, ob, srv, nil)
+	if r := w.must(outbox.Sent); r.ID != id || r.Attempts != 1 {
+		t.Errorf("%+v", r)
+	}
+	w.stop()
+	if calls.Load() != 6 || len(srv.Messages()) != 1 { // the message, the mark, the verdict
+		t.Errorf("%d publishes, %d messages", calls.Load(), len(srv.Messages()))
+	}
 }

@@ -351,3 +351,21 @@ func TestAnswerThatIsLost(t *testing.T) {
 		t.Errorf("%d publishes, %d messages", calls.Load(), len(srv.Messages()))
 	}
 }
+
+// OnDone is not told of a held message again each time that the directory is opened.
+func TestHeldMessageIsToldOnce(t *testing.T) {
+	srv := smtptest.New(t, &smtptest.Config{Hook: uncertain(1)})
+	dir := t.TempDir()
+	in := func(o *outbox.Options) { o.Dir = dir }
+	ob := open(t, in)
+	enqueue(t, ob, envelope(), &outbox.Item{NotBefore: time.Now().Add(time.Hour)}) // what follows it is delivered again
+	w := work(t, ob, srv, nil)
+	enqueue(t, ob, envelope(), nil)
+	w.must(outbox.Held)
+	w.stop()
+	ob.Close()
+	ob = open(t, in)
+	w = work(t, ob, srv, func(w *outbox.WorkOptions) { w.Workers = 1 })
+	enqueue(t, ob, envelope(), &outbox.Item{Priority: outbox.Low}) // comes last
+	w.must(outbox.Sent)
+}

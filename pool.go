@@ -30,14 +30,17 @@ type pool struct {
 	trier   *time.Timer
 	// reliever wakes a waiter whose ride takes too long; nil when it does not run.
 	reliever *time.Timer
-	noRides  atomic.Bool   // see noteDropped
-	sends    int           // calls that began and did not end
-	closed   bool          // no call may begin
-	killed   error         // why those that run are cut off
-	drained  chan struct{} // closed when, after closed, nothing is left; nil before
-	life     context.Context
-	endLife  context.CancelCauseFunc
-	count    counters
+	noRides  atomic.Bool // see noteDropped
+	pace     pace        // of the verdicts
+	// unfollowed is how many sessions wait for a verdict with no envelope behind.
+	unfollowed int
+	sends      int           // calls that began and did not end
+	closed     bool          // no call may begin
+	killed     error         // why those that run are cut off
+	drained    chan struct{} // closed when, after closed, nothing is left; nil before
+	life       context.Context
+	endLife    context.CancelCauseFunc
+	count      counters
 }
 
 func newPool(cfg *config, dial func(context.Context, *watch) (*Session, error)) *pool {
@@ -211,6 +214,7 @@ func since(t time.Time) time.Duration {
 
 // give takes a session back after a send.
 func (p *pool) give(s *Session) {
+	p.noteVerdict(s)
 	if s.ride != nil {
 		p.handOver(s)
 		return

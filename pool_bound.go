@@ -184,7 +184,7 @@ func (p *pool) tryLater() {
 
 // wake hands a turn to the first waiter that does not ride. The pool is locked.
 func (p *pool) wake(t turn) bool {
-	w := p.firstFree()
+	w := p.firstFree(0)
 	if w == nil {
 		p.relieveLater()
 		return false

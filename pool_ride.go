@@ -38,46 +38,60 @@ type ride struct {
 	since  time.Time
 }
 
-// patience is how long a waiter is left to the session that its envelope is on,
-// although another one could take it: a session that owes replies to a send that has
-// gone is of little use. The message in front may be a slow one, or its line dead.
-const patience = 5 * time.Second
-
-// rides reports whether a waiter is better left to the session that its envelope is on.
-func (w *waiter) rides() bool {
-	return w.boards || w.ride != nil && time.Since(w.ride.since) < patience
+// rides reports whether a waiter is better left to the session that its envelope is on. The
+// pool is locked.
+func (p *pool) rides(w *waiter) bool {
+	return w.boards || w.ride != nil && time.Since(w.ride.since) < p.pace.patience()
 }
 
-// follow appends to the end of a message on s the first flight of the send that waits
-// first.
+// follow appends to the end of a message on s the first flight of the send whose turn it
+// will be on s.
 func (p *pool) follow(s *Session, end []byte) []byte {
+	r := p.follower(s)
+	p.mu.Lock()
+	s.ended = time.Now()
+	if r == nil {
+		s.unfollowed = true
+		p.unfollowed++
+	}
+	p.mu.Unlock()
+	if r == nil {
+		return end
+	}
+	return r.Board(s.link, end)
+}
+
+// follower returns the ride of a send on s; nil for none.
+func (p *pool) follower(s *Session) *ride {
 	if p.noRides.Load() || p.wornAfter(s, 1) {
-		return end // the next message is not for this session
+		return nil // the next message is not for this session
 	}
 	p.mu.Lock()
-	w := p.firstFree()
+	if !p.pace.even(p.slots) {
+		p.mu.Unlock()
+		return nil
+	}
+	w := p.firstFree(p.soonFree())
 	if w == nil {
 		p.mu.Unlock()
-		return end
+		return nil
 	}
 	w.boards = true
 	p.mu.Unlock()
 	r := w.board(s)
 
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	w.boards = false
-	waits := w.place != nil
-	switch {
-	case r == nil:
+	if r == nil {
 		p.serveIdle() // one may have come to rest meanwhile
-	case waits:
-		w.ride, s.ride = r, r
+		return nil
 	}
-	p.mu.Unlock()
-	if r == nil || !waits {
-		return end
+	if w.place == nil {
+		return nil // it has had its turn, or left
 	}
-	return r.Board(s.link, end)
+	w.ride, s.ride = r, r
+	return r
 }
 
 // board writes the first flight of the waiter's envelope as it is for a session; nil
@@ -104,13 +118,34 @@ func (w *waiter) board(s *Session) *ride {
 	return &ride{Ride: transfer.NewRide(&a, mode), waiter: w, since: time.Now()}
 }
 
-// firstFree returns the first waiter that does not ride, nil when there is none. The
-// pool is locked.
-func (p *pool) firstFree() *waiter {
+// soonFree returns how many sessions wait for a verdict with no envelope behind. They have it
+// before the one whose message ends only now, so they are for those who came first. One that
+// waits longer than usual does not count. The pool is locked.
+func (p *pool) soonFree() (n int) {
+	if p.unfollowed == 0 {
+		return 0
+	}
+	patience := p.pace.patience()
+	for s := range p.members {
+		if s.unfollowed && time.Since(s.ended) < patience {
+			n++
+		}
+	}
+	return n
+}
+
+// firstFree returns the first waiter that does not ride, behind so many others that do not;
+// nil when there is none. The pool is locked.
+func (p *pool) firstFree(behind int) *waiter {
 	for e := p.waiters.Front(); e != nil; e = e.Next() {
-		if w := e.Value.(*waiter); !w.rides() {
+		w := e.Value.(*waiter)
+		if p.rides(w) {
+			continue
+		}
+		if behind == 0 {
 			return w
 		}
+		behind--
 	}
 	return nil
 }
@@ -191,13 +226,19 @@ func (p *pool) serveIdle() {
 	}
 }
 
-// relieveLater has the waiters looked at again when the first of them has been on its
-// ride for too long. The pool is locked.
+// relieveLater has the waiters, who all ride, looked at again when the first of them has
+// done so for too long. The pool is locked.
 func (p *pool) relieveLater() {
 	if p.reliever != nil || p.waiters.Len() == 0 {
 		return
 	}
-	p.reliever = time.AfterFunc(patience, func() {
+	left := p.pace.patience()
+	for e := p.waiters.Front(); e != nil; e = e.Next() {
+		if r := e.Value.(*waiter).ride; r != nil {
+			left = min(left, p.pace.patience()-time.Since(r.since))
+		}
+	}
+	p.reliever = time.AfterFunc(left, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.reliever = nil

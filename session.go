@@ -36,13 +36,15 @@ type Session struct {
 	answered      bool // it did
 	helloOutdated bool // authenticated since the last EHLO: the server may offer more now
 	open          *Transaction
-	dialing       *dialing // the Dial that it is opened for, nil when it is open
-	unfit         bool     // the server said what speaks against the session: it is not lent again
-	used          bool     // it had a transaction
-	ride          *ride    // the envelope that is on its way after the message, nil for none
-	messages      int      // sent so far
-	domains       domains  // of the recipients so far, where the server limits them
-	mails         int      // MAIL commands so far, but for that of the open transaction
+	dialing       *dialing  // the Dial that it is opened for, nil when it is open
+	unfit         bool      // the server said what speaks against the session: it is not lent again
+	used          bool      // it had a transaction
+	ride          *ride     // the envelope that is on its way after the message, nil for none
+	ended         time.Time // when the end of its message was written, zero when the verdict is in
+	unfollowed    bool      // no envelope is behind that end
+	messages      int       // sent so far
+	domains       domains   // of the recipients so far, where the server limits them
+	mails         int       // MAIL commands so far, but for that of the open transaction
 	born          time.Time
 	resting       time.Time // when it went into the pool
 	info          SessionInfo

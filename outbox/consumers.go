@@ -49,6 +49,23 @@ func (o *Outbox) consumers(ctx context.Context, lease time.Duration) ([]jetstrea
 	return list, nil
 }
 
+// consumersAtLast asks for them until the engine answers.
+func (k *work) consumersAtLast(ctx context.Context) ([]jetstream.Consumer, error) {
+	for first := true; ; first = false {
+		list, err := k.consumers(ctx, k.Lease)
+		if err == nil || !isSilent(err) || ctx.Err() != nil {
+			return list, err
+		}
+		if first {
+			k.options.Logger.Warn("outbox: work waits for the engine", "err", k.explained(err))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(idlePoll):
+		}
+	}
+}
+
 // freeLeases makes the consumers of a directory anew: the process that had messages in hand
 // is dead, since the directory was locked. What was acknowledged up to the first message that
 // was not is not delivered again; what else is, its record explains.

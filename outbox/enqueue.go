@@ -33,6 +33,9 @@ const (
 // read to its end; its bytes are sent as they are, at each attempt the same. A nil Item is the
 // zero Item.
 //
+// Servers that do not answer are asked again, for 15 seconds or until ctx is done: the choice
+// of another leader in a cluster takes less. The error then says what is perhaps wrong.
+//
 // ErrDuplicate and ErrConflict come with the ID of the message that has the key. ErrFull, and
 // what is wrong with the arguments or with msg, mean that it was not stored. After any other
 // error it is perhaps stored: call again with the same key.

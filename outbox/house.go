@@ -19,11 +19,18 @@ func (k *work) keepHouse(ctx context.Context) {
 	var swept time.Time
 	t := time.NewTicker(max(k.Lease/3, time.Millisecond))
 	defer t.Stop()
+	silent := false // a line when it begins and one when it ends, not one for each try
 	for {
-		if err := k.readPaused(ctx); err != nil && ctx.Err() == nil {
-			k.options.Logger.Warn("outbox: which routes are paused cannot be read", "err", err)
+		switch err := k.readPaused(ctx); {
+		case ctx.Err() != nil:
+		case err != nil && !silent:
+			silent = true
+			k.options.Logger.Warn("outbox: the engine does not answer, it is asked until it does", "err", k.explained(err))
+		case err == nil && silent:
+			silent = false
+			k.options.Logger.Info("outbox: the engine answers again")
 		}
-		if time.Since(swept) > houseTime {
+		if !silent && time.Since(swept) > houseTime {
 			swept = time.Now()
 			if err := k.sweep(ctx, swept); err != nil && ctx.Err() == nil {
 				k.options.Logger.Warn("outbox: sweeping", "err", err)

@@ -20,7 +20,8 @@ import (
 
 // Options say where the queue is kept, and how. Exactly one of URL, Conn and Dir is set.
 type Options struct {
-	// URL is that of a NATS server or cluster with JetStream. Whether it syncs each write is
+	// URL is that of a NATS server with JetStream, or those of several of a cluster, separated
+	// by commas. Whether it syncs each write is
 	// up to its configuration (sync_interval: always in its jetstream block); a client cannot
 	// set it. Without it a power failure may lose what was acknowledged in the last minutes.
 	URL string
@@ -55,7 +56,8 @@ type Options struct {
 const (
 	defaultName = "outbox"
 	defaultKeep = 24 * time.Hour
-	openTime    = 30 * time.Second // for the calls of Open to the engine, if ctx has no deadline
+	openTime    = 30 * time.Second // for the calls of Open to the engine
+	openTry     = 5 * time.Second  // of these: a request to a cluster without a leader is never answered
 )
 
 // Outbox is a durable queue for mail. It is safe for concurrent use.
@@ -77,6 +79,10 @@ type Outbox struct {
 // Open makes the streams of the queue, or checks those that are there: it refuses a
 // configuration that would lose mail. With Dir it starts the server, and what a process that
 // died had in hand is free at once.
+//
+// With URL one server that can be reached is enough to connect. A cluster that has no majority
+// yet is given 30 seconds, or until ctx is done. Later the queue connects again by itself,
+// however long all servers were away.
 func Open(ctx context.Context, o *Options) (*Outbox, error) {
 	ob, err := newOutbox(o)
 	if err != nil {
@@ -87,7 +93,7 @@ func Open(ctx context.Context, o *Options) (*Outbox, error) {
 	if err := ob.connect(); err != nil {
 		return nil, failed("open", err)
 	}
-	err = ob.prepare(ctx)
+	err = ob.prepareAtLast(ctx)
 	if err == nil && ob.engine != nil {
 		err = ob.freeLeases(ctx)
 	}
@@ -142,12 +148,13 @@ func newOutbox(o *Options) (*Outbox, error) {
 // connect gets a connection, and starts the server in Dir.
 func (o *Outbox) connect() (err error) {
 	c := &o.options
+	o.remote = c.Dir == ""
 	connected := []nats.Option{nats.Name("outbox " + c.Name), nats.MaxReconnects(-1)}
 	switch {
 	case c.Conn != nil:
 		o.nc = c.Conn
 	case c.URL != "":
-		o.nc, err = nats.Connect(c.URL, connected...)
+		o.nc, err = o.dial(connected)
 	default:
 		start := engine.Registered()
 		if start == nil {

@@ -22,6 +22,7 @@ type store struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	large  jetstream.ObjectStore
+	remote bool                    // it is kept by servers that are not in this process
 	seam   func(call string) error // nil but in tests; an error is a crash at this point
 }
 
@@ -40,6 +41,8 @@ const (
 const (
 	publishTries = 3
 	publishTime  = 5 * time.Second // of one try: a sync on a busy disk takes a while
+	publishAll   = publishTries * publishTime
+	publishPause = 50 * time.Millisecond // after the first try that failed at once, then doubled
 )
 
 var priorityTokens = [...]string{Normal: "normal", High: "high", Low: "low"}
@@ -75,7 +78,7 @@ func (s *store) last(ctx context.Context, id ID) (*entry, error) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.explained(err)
 	}
 	return s.entryOf(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
 }
@@ -87,14 +90,14 @@ func (s *store) message(ctx context.Context, id ID) (*entry, error) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.explained(err)
 	}
 	return s.entryOf(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
 }
 
 // publish stores a record of a message if the newest one has the sequence expect; 0 is none.
-// When an answer is lost it asks again, and recognizes its own write. errMoved says that
-// another write came first.
+// When an answer is lost, or nobody is there to give one, it asks again, for publishAll at
+// most, and recognizes its own write. errMoved says that another write came first.
 func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) (uint64, error) {
 	nonce := newNonce()
 	m.Header.Set(headWrite, nonce)
@@ -103,16 +106,33 @@ func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) 
 	if err := s.pass("publish"); err != nil {
 		return 0, err
 	}
-	for try := 1; ; try++ {
+	ctx, cancel := context.WithTimeout(ctx, publishAll)
+	defer cancel()
+	unclear := false // an earlier try may have been stored
+	for pause := publishPause; ; pause = min(2*pause, time.Second) {
 		seq, err := s.publishOnce(ctx, m)
 		if isWrongSequence(err) {
-			seq, err = s.mine(ctx, id, nonce)
+			seq, err = s.mine(ctx, id, nonce, expect)
 		}
 		if err == nil {
 			err = s.pass("published")
 		}
-		if err == nil || !maybeStored(err) || try == publishTries || ctx.Err() != nil {
-			return seq, err
+		if err == nil {
+			return seq, nil
+		}
+		again := maybeStored(err) || isSilent(err)
+		if unclear && !maybeStored(err) && !errors.Is(err, errMoved) {
+			err = fmt.Errorf("no answer, and then: %v", err) // what refused this try says nothing of the first one
+		}
+		unclear = unclear || maybeStored(err)
+		if again {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+		if !again || ctx.Err() != nil {
+			return 0, s.explained(err)
 		}
 	}
 }
@@ -127,11 +147,14 @@ func (s *store) publishOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// mine is the sequence of the newest record if it has this nonce.
-func (s *store) mine(ctx context.Context, id ID, nonce string) (uint64, error) {
+// mine is the sequence of the newest record if it has this nonce. A cluster refuses a write as
+// well while another one is not decided: then the record is still the expected one.
+func (s *store) mine(ctx context.Context, id ID, nonce string, expect uint64) (uint64, error) {
 	switch e, err := s.last(ctx, id); {
 	case err == nil && e.nonce == nonce:
 		return e.seq, nil
+	case err == nil && e.seq == expect, errors.Is(err, ErrNotFound) && expect == 0:
+		return 0, errUnderWay
 	case err == nil || errors.Is(err, ErrNotFound):
 		return 0, errMoved
 	default:

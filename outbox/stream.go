@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -30,6 +32,25 @@ func (o *Outbox) streamConfig() jetstream.StreamConfig {
 		c.MaxBytes = o.options.MaxBytes
 	}
 	return c
+}
+
+// prepareAtLast prepares the streams, again as long as the servers are silent: those of a
+// cluster that begins answer late, and not what they were asked before.
+func (o *Outbox) prepareAtLast(ctx context.Context) error {
+	for o.remote {
+		try, cancel := context.WithTimeout(ctx, openTry)
+		err := o.prepare(try)
+		cancel()
+		if err == nil || !isSilent(err) || errors.Is(err, nats.ErrNoResponders) {
+			return err
+		}
+		select {
+		case <-time.After(publishPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return o.prepare(ctx)
 }
 
 // prepare makes the streams, or checks those that are there.
@@ -59,7 +80,7 @@ func (o *Outbox) prepare(ctx context.Context) (err error) {
 	}
 	s, err := o.js.Stream(ctx, "OBJ_"+bucket)
 	if err != nil {
-		return err
+		return o.explained(err)
 	}
 	return checkLimits(s.CachedInfo().Config, want)
 }
@@ -82,7 +103,16 @@ func (o *Outbox) explain(err error) error {
 	if isCode(err, 10047, 10023, 10002) && o.options.MaxBytes > 0 {
 		return fmt.Errorf("%w: Options.MaxBytes, %d, is reserved at once, for the queue and for its large messages each: there is less room", err, o.options.MaxBytes)
 	}
-	return err
+	if isCode(err, 10039, 10076) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return fmt.Errorf("%w: NATS server %s has no JetStream for this account: see jetstream in its configuration", err, o.nc.ConnectedUrlRedacted())
+	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w: NATS server %s is connected, and no server with JetStream: perhaps its configuration has no jetstream block", err, o.nc.ConnectedUrlRedacted())
+	}
+	if isCode(err, 10005, 10074) {
+		return fmt.Errorf("%w: Options.Replicas is %d, and fewer servers with JetStream are up to make a new queue", err, o.options.Replicas)
+	}
+	return o.explained(err)
 }
 
 // checkStream says in what an existing stream differs from the one that keeps every message.

@@ -69,7 +69,8 @@ type work struct {
 // Work sends what is due, with as many calls and processes at once as you like, until ctx is
 // done or the Outbox is closed. Then it takes no further message and finishes what it has
 // begun, within Grace. It returns nil, or an error that says how many messages Grace made
-// uncertain. An engine that cannot be reached is asked again and again.
+// uncertain. An engine that cannot be reached, at its beginning or later, is asked again and
+// again; the Logger is told when that begins and when it ends.
 func (o *Outbox) Work(ctx context.Context, w *WorkOptions) error {
 	if w == nil || w.Client == nil {
 		return failed("work", errors.New("WorkOptions.Client is nil"))
@@ -88,7 +89,7 @@ func (o *Outbox) Work(ctx context.Context, w *WorkOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(o.stop, cancel)()
-	consumers, err := o.consumers(ctx, k.Lease)
+	consumers, err := k.consumersAtLast(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}

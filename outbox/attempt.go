@@ -199,35 +199,50 @@ func (a *attempt) concludeOnce(res *submission.Result, failure error) (time.Dura
 }
 
 // late is a verdict that comes after others took this worker for dead and wrote something. If
-// the server accepted the message that wins. Anything else they know already.
+// the server accepted the message that wins, however long it takes until it is stored.
+// Anything else they know already.
 func (a *attempt) late(res *submission.Result, failure error) (time.Duration, error) {
 	var known *submission.SendError
 	if failure != nil && (!errors.As(failure, &known) || known.Outcome != submission.PartlySent) {
 		return 0, errMoved
 	}
-	for {
-		e, err := a.last(a.writes, a.entry.id)
-		if err != nil || e.bad != nil {
-			return 0, errors.Join(err, errMoved)
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, engineDelay) {
+		again, err := a.lateOnce(res, known)
+		if err == nil || errors.Is(err, errAbandoned) || errors.Is(err, ErrNotFound) || errors.Is(err, errUnreadable) || a.send.Err() != nil {
+			return again, err
 		}
-		o := e.state.accepted(a.at, res)
-		if known != nil {
-			o, _ = e.state.refused(a.at, a.env, known)
+		if !errors.Is(err, errMoved) {
+			a.tell(EventEngine, a.marked, err)
 		}
-		next := e.state.late(o)
-		seq, err := a.putState(a.writes, next, e.seq)
-		if errors.Is(err, errMoved) {
-			continue
+		select {
+		case <-time.After(wait):
+		case <-a.send.Done():
 		}
-		if err != nil {
-			return 0, err
-		}
-		a.tell(EventLate, next, nil)
-		if next.Status == Deferred || next.Status == Queued {
-			return time.Millisecond, nil
-		}
-		return 0, a.finish(next, seq)
 	}
+}
+
+func (a *attempt) lateOnce(res *submission.Result, known *submission.SendError) (time.Duration, error) {
+	e, err := a.last(a.writes, a.entry.id)
+	if err != nil {
+		return 0, err
+	}
+	if e.bad != nil {
+		return 0, fmt.Errorf("%w: %w", errUnreadable, e.bad)
+	}
+	o := e.state.accepted(a.at, res)
+	if known != nil {
+		o, _ = e.state.refused(a.at, a.env, known)
+	}
+	next := e.state.late(o)
+	seq, err := a.putState(a.writes, next, e.seq)
+	if err != nil {
+		return 0, err
+	}
+	a.tell(EventLate, next, nil)
+	if next.Status == Deferred || next.Status == Queued {
+		return time.Millisecond, nil
+	}
+	return 0, a.finish(next, seq)
 }
 
 // panicked holds a message whose attempt panicked in code of the caller's. After the mark its

@@ -23,8 +23,9 @@ var (
 )
 
 var (
-	errMoved     = errors.New("the record was changed meanwhile")
-	errAbandoned = errors.New("abandoned") // by a test, in place of a crash
+	errMoved      = errors.New("the record was changed meanwhile")
+	errUnreadable = errors.New("its record cannot be read")
+	errAbandoned  = errors.New("abandoned") // by a test, in place of a crash
 )
 
 func failed(step string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -130,9 +131,10 @@ func (o *Outbox) scan(ctx context.Context, f func(found) error) error {
 		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: scanIdle,
 	})
 	if err != nil {
-		return err
+		return o.explained(err)
 	}
 	defer o.stream.DeleteConsumer(context.WithoutCancel(ctx), c.CachedInfo().Name)
+	handed := uint64(0) // how many came
 	for ctx.Err() == nil {
 		batch, err := c.FetchNoWait(scanBatch)
 		if err != nil {
@@ -150,9 +152,20 @@ func (o *Outbox) scan(ctx context.Context, f func(found) error) error {
 			}
 		}
 		if err := batch.Error(); err != nil {
-			return err
+			return o.explained(err)
 		}
-		if n == 0 {
+		if n > 0 {
+			handed += uint64(n)
+			continue
+		}
+		// There is nothing more, or the engine is slow: only it knows.
+		info, err := c.Info(ctx)
+		switch {
+		case err != nil:
+			return o.explained(err)
+		case info.Delivered.Consumer != handed:
+			return fmt.Errorf("%d of %d records were lost on their way here: ask again", info.Delivered.Consumer-handed, info.Delivered.Consumer)
+		case info.NumPending == 0:
 			return nil
 		}
 	}

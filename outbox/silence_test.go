@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,5 +151,76 @@ func TestOpenSaysWhatIsWrongWithTheServers(t *testing.T) {
 	nc.Close()
 	if _, err := outbox.Open(deadline(t), &outbox.Options{Conn: nc}); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A list is whole, or it ends with an error: never early because the engine is slow.
+func TestListNeverEndsEarly(t *testing.T) {
+	lamp := newLamp(t, true)
+	url := lamp.on()
+	slow := newSlow(t, strings.TrimPrefix(url, "nats://"))
+	ob, err := outbox.Open(deadline(t), &outbox.Options{URL: "nats://" + slow.addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ob.Close() })
+	for range 3 {
+		enqueue(t, ob, envelope(), nil)
+	}
+	slow.hold.Store(true)
+	s, err := ob.Stats(deadline(t))
+	if err == nil && s.Counts[outbox.Queued] != 3 {
+		t.Errorf("%+v", s)
+	}
+	if slow.hold.Load() {
+		t.Error("nothing was held back")
+	}
+}
+
+// slow passes on what is between a client and a server, but holds the first records back for
+// longer than the client waits for them, if it is asked to.
+type slow struct {
+	net.Listener
+	hold atomic.Bool
+}
+
+func newSlow(t *testing.T, target string) *slow {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &slow{Listener: l}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", target)
+			if err != nil {
+				c.Close()
+				continue
+			}
+			go func() { io.Copy(to, c); to.Close() }()
+			go s.answers(c, to)
+		}
+	}()
+	return s
+}
+
+func (s *slow) addr() string { return s.Addr().String() }
+
+func (s *slow) answers(c, to net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := to.Read(buf)
+		if bytes.Contains(buf[:n], []byte("$JS.ACK.")) && s.hold.CompareAndSwap(true, false) {
+			time.Sleep(1500 * time.Millisecond) // the client waits for a second
+		}
+		if _, wrong := c.Write(buf[:n]); wrong != nil || err != nil {
+			return
+		}
 	}
 }

@@ -151,6 +151,7 @@ func TestWhatCannotBeReadIsHeld(t *testing.T) {
 
 // A worker that slept past its lease while it waited for the verdict is taken for dead by
 // another process; what the server said to it wins all the same, and nothing is sent twice.
+// That the engine fails meanwhile changes nothing.
 func TestVerdictAfterTheLease(t *testing.T) {
 	url, _ := natsServer(t)
 	reached, free := make(chan struct{}), make(chan struct{})
@@ -171,6 +172,17 @@ func TestVerdictAfterTheLease(t *testing.T) {
 		}
 	}
 	one, two := open(t, in), open(t, in)
+	var asked atomic.Int64
+	asked.Store(-1 << 60)
+	outbox.SetSeam(one, func(call string) error {
+		if call != "last" {
+			return nil
+		}
+		if n := asked.Add(1); n == 2 || n == 3 { // the first one finds that the record was moved
+			return errors.New("the disk is gone")
+		}
+		return nil
+	})
 	lease := func(w *outbox.WorkOptions) { w.Lease = time.Second }
 	id := enqueue(t, one, envelope(), nil)
 	w := work(t, one, srv, func(w *outbox.WorkOptions) { w.Lease = time.Second })
@@ -183,6 +195,7 @@ func TestVerdictAfterTheLease(t *testing.T) {
 	if r := other.must(outbox.Held); r.ID != id {
 		t.Errorf("%+v", r)
 	}
+	asked.Store(0)
 	close(free)
 	if r := w.must(outbox.Sent); r.ID != id {
 		t.Errorf("%+v", r)

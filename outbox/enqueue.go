@@ -63,14 +63,11 @@ func (o *Outbox) draft(ctx context.Context, m Message) (*draft, error) {
 	if it == nil {
 		it = &Item{}
 	}
-	if err := o.check(ctx, m.Envelope, it); err != nil {
+	if err := m.check(ctx, o.checker); err != nil {
 		return nil, err
 	}
-	if m.Body == nil {
-		return nil, errors.New("no message")
-	}
 	s := &stored{
-		ID: idFor(it.Key), Key: it.Key, Route: it.Route, Priority: it.Priority, OnUncertain: it.OnUncertain,
+		ID: IDOf(it.Key), Key: it.Key, Route: it.Route, Priority: it.Priority, OnUncertain: it.OnUncertain,
 		Enqueued: time.Now().UTC(), NotBefore: inUTC(it.NotBefore), Deadline: inUTC(it.Deadline),
 		Headers: it.Headers, Envelope: m.Envelope,
 	}
@@ -99,8 +96,27 @@ func inUTC(t time.Time) time.Time {
 	return t.UTC().Round(0)
 }
 
-func (o *Outbox) check(ctx context.Context, env submission.Envelope, it *Item) error {
-	size := 0
+// Check is the error with which Enqueue would refuse the envelope, the Item or a nil Body, for
+// those who store a message elsewhere first. It reads nothing and asks nobody.
+func (m Message) Check() error {
+	c, err := newChecker()
+	if err == nil {
+		err = m.check(context.Background(), c)
+	}
+	return failed("check", err)
+}
+
+// newChecker is a client that never connects: it only checks envelopes, with the sender left
+// to the worker's client.
+func newChecker() (*submission.Client, error) {
+	return submission.New("localhost", &submission.Options{From: submission.NullSender})
+}
+
+func (m Message) check(ctx context.Context, c *submission.Client) error {
+	it, size := m.Item, 0
+	if it == nil {
+		it = &Item{}
+	}
 	for k, v := range it.Headers {
 		size += len(k) + len(v)
 	}
@@ -116,15 +132,20 @@ func (o *Outbox) check(ctx context.Context, env submission.Envelope, it *Item) e
 	case it.OnUncertain > Drop:
 		return fmt.Errorf("Item.OnUncertain %d is unknown", it.OnUncertain)
 	}
-	tx, err := o.checker.Begin(ctx, env)
+	tx, err := c.Begin(ctx, m.Envelope)
 	if err != nil {
 		return err
 	}
-	return tx.Abort()
+	tx.Abort()
+	if m.Body == nil {
+		return errors.New("no message")
+	}
+	return nil
 }
 
-// idFor is the ID of a message with this key, or a random one.
-func idFor(key string) ID {
+// IDOf is the ID that a message with this key has in every queue. Without a key it is a random
+// one, different at each call.
+func IDOf(key string) ID {
 	if key == "" {
 		return ID(newNonce())
 	}

@@ -139,11 +139,14 @@ func newOutbox(o *Options) (*Outbox, error) {
 	ob.name = c.Name
 	ob.stop, ob.stopNow = context.WithCancel(context.Background())
 	ob.paused.Store(&map[string]bool{})
-	// It never connects: it only checks envelopes, with the sender left to the worker's client.
-	checker, err := submission.New("localhost", &submission.Options{From: submission.NullSender})
+	checker, err := newChecker()
 	ob.checker = checker
 	return ob, err
 }
+
+// Keep is how long a key is known at least after its message was sent, canceled or dropped:
+// Options.Keep, or its default. What is repeated later is another message.
+func (o *Outbox) Keep() time.Duration { return o.options.Keep }
 
 // connect gets a connection, and starts the server in Dir.
 func (o *Outbox) connect() (err error) {

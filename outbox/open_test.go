@@ -111,3 +111,11 @@ func TestDirectoryIsForItsOwnerOnly(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+func TestKeep(t *testing.T) {
+	for options, want := range map[time.Duration]time.Duration{0: 24 * time.Hour, time.Hour: time.Hour} {
+		if keep := open(t, func(o *outbox.Options) { o.Keep = options }).Keep(); keep != want {
+			t.Errorf("Options.Keep %v is %v", options, keep)
+		}
+	}
+}

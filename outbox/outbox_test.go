@@ -88,6 +88,9 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, id, err)
 		}
 	}
+	if id := outbox.IDOf("k"); id != first {
+		t.Errorf("IDOf is %q, the message has %q", id, first)
+	}
 	if a, b := enqueue(t, ob, envelope(), nil), enqueue(t, ob, envelope(), nil); a == b {
 		t.Error("two messages without a key have one ID")
 	}
@@ -121,6 +124,10 @@ func TestEnqueueRefuses(t *testing.T) {
 	} {
 		if id, err := ob.Enqueue(deadline(t), c.env, c.body, c.it); err == nil || id != "" {
 			t.Errorf("%s: %q, %v", name, id, err)
+		}
+		err := outbox.Message{Envelope: c.env, Body: c.body, Item: c.it}.Check()
+		if readsTheBody := strings.Contains(name, "broken"); (err == nil) != readsTheBody {
+			t.Errorf("%s: Check says %v", name, err)
 		}
 	}
 	if s, err := ob.Stats(deadline(t)); err != nil || len(s.Counts) != 0 {

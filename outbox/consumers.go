@@ -66,28 +66,41 @@ func (k *work) consumersAtLast(ctx context.Context) ([]jetstream.Consumer, error
 	}
 }
 
+// createTries is how often a consumer is made anew. The engine may still write the state of
+// the one that was deleted, to a file of the same name, and then fails to make the new one.
+const createTries = 5
+
 // freeLeases makes the consumers of a directory anew: the process that had messages in hand
 // is dead, since the directory was locked. What was acknowledged up to the first message that
 // was not is not delivered again; what else is, its record explains.
 func (o *Outbox) freeLeases(ctx context.Context) error {
 	for _, p := range order {
-		want := o.consumerConfig(p, defaultLease)
-		c, err := o.stream.Consumer(ctx, want.Durable)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if floor := c.CachedInfo().AckFloor.Stream; floor > 0 {
-			want.DeliverPolicy, want.OptStartSeq = jetstream.DeliverByStartSequencePolicy, floor+1
-		}
-		if err := o.stream.DeleteConsumer(ctx, want.Durable); err != nil {
-			return err
-		}
-		if _, err := o.stream.CreateOrUpdateConsumer(ctx, want); err != nil {
+		if err := o.freeLease(ctx, p); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (o *Outbox) freeLease(ctx context.Context, p Priority) error {
+	want := o.consumerConfig(p, defaultLease)
+	c, err := o.stream.Consumer(ctx, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if floor := c.CachedInfo().AckFloor.Stream; floor > 0 {
+		want.DeliverPolicy, want.OptStartSeq = jetstream.DeliverByStartSequencePolicy, floor+1
+	}
+	if err := o.stream.DeleteConsumer(ctx, want.Durable); err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		_, err = o.stream.CreateOrUpdateConsumer(ctx, want)
+		if err == nil || !isCode(err, 10012) || try == createTries {
+			return err
+		}
+	}
 }

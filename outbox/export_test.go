@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Abandoned is what a seam returns in place of a crash.
@@ -34,3 +36,9 @@ func Redeliver(o *Outbox, id ID) error {
 	}
 	return nil
 }
+
+// Conn is the connection of an Outbox to its engine, for others on the same one.
+func Conn(o *Outbox) *nats.Conn { return o.nc }
+
+// FreeLease frees what a process had in hand that is dead, as Open does with a directory.
+func FreeLease(o *Outbox, p Priority) error { return o.freeLease(context.Background(), p) }

@@ -163,7 +163,7 @@ func (a *attempt) backoff(attempt int, failure *submission.SendError) time.Durat
 // conclude stores the verdict of the server. It stays with it until it is stored: the record
 // says Committing, and what it says then is uncertain.
 func (a *attempt) conclude(res *submission.Result, failure error) (again time.Duration, err error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, engineDelay) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, a.again) {
 		again, err = a.concludeOnce(res, failure)
 		if errors.Is(err, errMoved) {
 			return a.late(res, failure)

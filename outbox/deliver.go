@@ -26,6 +26,7 @@ func (k *work) deliver(ctx context.Context, m jetstream.Msg) {
 	}
 	defer k.release(id)
 	defer k.keepAlive(m)()
+	defer k.pass("ack done")
 	again, err := k.consider(ctx, id, m)
 	switch {
 	case k.pass("ack") != nil:
@@ -35,7 +36,7 @@ func (k *work) deliver(ctx context.Context, m jetstream.Msg) {
 		if !errors.Is(err, errAbandoned) {
 			k.tell(EventEngine, &state{ID: id}, err)
 		}
-		m.NakWithDelay(engineDelay)
+		m.NakWithDelay(k.again)
 	case again > 0:
 		m.NakWithDelay(min(again, longestDelay))
 	default:

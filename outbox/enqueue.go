@@ -262,6 +262,9 @@ func (o *Outbox) room(ctx context.Context, bytes, n int64) error {
 		return err
 	}
 	info, err := o.stream.Info(ctx)
+	if err == nil {
+		err = o.pass("info done")
+	}
 	if err != nil {
 		return err
 	}

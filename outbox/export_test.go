@@ -42,3 +42,6 @@ func Conn(o *Outbox) *nats.Conn { return o.nc }
 
 // FreeLease frees what a process had in hand that is dead, as Open does with a directory.
 func FreeLease(o *Outbox, p Priority) error { return o.freeLease(context.Background(), p) }
+
+// Hasten makes waits short that are there for an engine that is in trouble, or has nothing.
+func Hasten(o *Outbox) { o.again, o.poll = time.Millisecond, 5*time.Millisecond }

@@ -38,6 +38,7 @@ func (s *store) dropObject(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTime)
 	defer cancel()
 	s.large.Delete(ctx, name)
+	s.pass("drop done")
 }
 
 // sweepObjects removes the objects older than age that no message needs: a crash leaves them.

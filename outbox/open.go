@@ -105,7 +105,7 @@ func Open(ctx context.Context, o *Options) (*Outbox, error) {
 }
 
 func newOutbox(o *Options) (*Outbox, error) {
-	ob := &Outbox{store: &store{}, active: map[ID]bool{}}
+	ob := &Outbox{store: &store{again: engineDelay, poll: idlePoll}, active: map[ID]bool{}}
 	if o != nil {
 		ob.options = *o
 	}

@@ -24,6 +24,8 @@ type store struct {
 	large  jetstream.ObjectStore
 	remote bool                    // it is kept by servers that are not in this process
 	seam   func(call string) error // nil but in tests; an error is a crash at this point
+	again  time.Duration           // engineDelay but in tests
+	poll   time.Duration           // idlePoll but in tests
 }
 
 // The headers of what is stored. They repeat what a list needs to know without the payload.
@@ -73,19 +75,27 @@ func (s *store) last(ctx context.Context, id ID) (*entry, error) {
 	if err := s.pass("last"); err != nil {
 		return nil, err
 	}
-	raw, err := s.stream.GetLastMsgForSubject(ctx, s.anySubject(id))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, ErrNotFound
+	e, err := s.newestOf(ctx, s.anySubject(id))
+	if wrong := s.pass("last done"); wrong != nil {
+		return nil, wrong
 	}
-	if err != nil {
-		return nil, s.explained(err)
-	}
-	return s.entryOf(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
+	return e, err
 }
 
 // message is the message itself, with its octets unless they are in an object.
 func (s *store) message(ctx context.Context, id ID) (*entry, error) {
-	raw, err := s.stream.GetLastMsgForSubject(ctx, s.name+"."+string(id)+".m.*")
+	if err := s.pass("message"); err != nil {
+		return nil, err
+	}
+	e, err := s.newestOf(ctx, s.name+"."+string(id)+".m.*")
+	if wrong := s.pass("message done"); wrong != nil {
+		return nil, wrong
+	}
+	return e, err
+}
+
+func (s *store) newestOf(ctx context.Context, subject string) (*entry, error) {
+	raw, err := s.stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, ErrNotFound
 	}
@@ -221,6 +231,11 @@ func (s *store) open(ctx context.Context, e *entry) (io.ReadCloser, error) {
 	}
 	long, stop := newPatient(ctx)
 	body, err := s.large.Get(long, e.message.Object)
+	if err == nil {
+		if err = s.pass("object done"); err != nil {
+			body.Close()
+		}
+	}
 	if err != nil {
 		stop()
 		return nil, err

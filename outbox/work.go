@@ -158,7 +158,7 @@ func (k *work) dispatch(ctx context.Context, consumers []jetstream.Consumer) {
 	if sub, err := k.nc.Subscribe(k.wakeSubject(), func(*nats.Msg) { signal(wake) }); err == nil {
 		defer sub.Unsubscribe()
 	}
-	poll := time.NewTicker(idlePoll)
+	poll := time.NewTicker(k.poll)
 	defer poll.Stop()
 	for {
 		select {

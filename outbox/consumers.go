@@ -49,19 +49,20 @@ func (o *Outbox) consumers(ctx context.Context, lease time.Duration) ([]jetstrea
 	return list, nil
 }
 
-// consumersAtLast asks for them until the engine answers.
+// consumersAtLast asks for them until the engine can make them. In this process it cannot while
+// the disk is full.
 func (k *work) consumersAtLast(ctx context.Context) ([]jetstream.Consumer, error) {
 	for first := true; ; first = false {
 		list, err := k.consumers(ctx, k.Lease)
-		if err == nil || !isSilent(err) || ctx.Err() != nil {
+		if err == nil || k.remote && !isSilent(err) || ctx.Err() != nil {
 			return list, err
 		}
 		if first {
-			k.options.Logger.Warn("outbox: work waits for the engine", "err", k.explained(err))
+			k.tell(EventEngine, &state{}, k.explained(err))
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(idlePoll):
+		case <-time.After(k.poll):
 		}
 	}
 }

@@ -254,6 +254,9 @@ const (
 // room is ErrFull if n more messages with so many bytes would touch the room that the records
 // need.
 func (o *Outbox) room(ctx context.Context, bytes, n int64) error {
+	if err := o.diskRoom(bytes, spareForMail); err != nil {
+		return err
+	}
 	limit := o.stream.CachedInfo().Config.MaxBytes
 	if limit <= 0 {
 		return nil

@@ -21,9 +21,12 @@ func (s *store) putObject(ctx context.Context, name string, r io.Reader) error {
 	if err := s.pass("put"); err != nil {
 		return err
 	}
+	if err := s.diskRoom(maxInline, spareForMail); err != nil {
+		return err
+	}
 	long, stop := newPatient(ctx)
 	defer stop()
-	_, err := s.large.Put(long, jetstream.ObjectMeta{Name: name}, upload{r, long})
+	_, err := s.large.Put(long, jetstream.ObjectMeta{Name: name}, upload{r, long, s})
 	if err == nil {
 		err = s.pass("put done")
 	}

@@ -38,10 +38,14 @@ func (p patient) Deadline() (time.Time, bool) {
 // upload is a source whose reads show that the transfer goes on.
 type upload struct {
 	io.Reader
-	ctx patient
+	ctx   patient
+	store *store
 }
 
 func (u upload) Read(p []byte) (int, error) {
 	u.ctx.Deadline()
+	if err := u.store.diskRoom(int64(len(p)), spareForMail); err != nil {
+		return 0, err
+	}
 	return u.Reader.Read(p)
 }

@@ -24,6 +24,8 @@ type store struct {
 	large  jetstream.ObjectStore
 	remote bool                    // it is kept by servers that are not in this process
 	seam   func(call string) error // nil but in tests; an error is a crash at this point
+	dir    string                  // of an engine in this process
+	free   func() (int64, bool)    // the bytes that dir takes; nil without an engine in this process
 	again  time.Duration           // engineDelay but in tests
 	poll   time.Duration           // idlePoll but in tests
 }
@@ -120,6 +122,12 @@ func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) 
 	defer cancel()
 	unclear := false // an earlier try may have been stored
 	for pause := publishPause; ; pause = min(2*pause, time.Second) {
+		if err := s.diskRoom(int64(len(m.Data)), spareForRecords); err != nil {
+			if unclear {
+				err = fmt.Errorf("no answer, and then: %v", err)
+			}
+			return 0, err
+		}
 		seq, err := s.publishOnce(ctx, m)
 		if isWrongSequence(err) {
 			seq, err = s.mine(ctx, id, nonce, expect)

@@ -23,6 +23,7 @@ func init() { engine.Register(start) }
 type embedded struct {
 	server *server.Server
 	lock   *os.File
+	dir    string
 }
 
 func start(c engine.Config) (engine.Engine, error) {
@@ -40,7 +41,7 @@ func start(c engine.Config) (engine.Engine, error) {
 	}
 	s.SetLoggerV2(logger{c.Logger}, false, false, false)
 	go s.Start()
-	e := &embedded{s, lock}
+	e := &embedded{s, lock, c.Dir}
 	if !s.ReadyForConnections(startTime) || !s.JetStreamEnabled() {
 		e.Shutdown()
 		return nil, errors.New("the embedded server did not start: its reason is in the log (Options.Logger)")

@@ -18,6 +18,7 @@ type Config struct {
 
 // Engine is a server in this process.
 type Engine interface {
+	Room() (n int64, known bool) // how many bytes the directory takes
 	Connect(...nats.Option) (*nats.Conn, error)
 	Shutdown() // returns when the directory may be opened again
 }

@@ -163,7 +163,7 @@ func (a *attempt) backoff(attempt int, failure *submission.SendError) time.Durat
 // conclude stores the verdict of the server. It stays with it until it is stored: the record
 // says Committing, and what it says then is uncertain.
 func (a *attempt) conclude(res *submission.Result, failure error) (again time.Duration, err error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, a.again) {
+	for wait := 50 * time.Millisecond; ; wait = min(4*wait, a.again) {
 		again, err = a.concludeOnce(res, failure)
 		if errors.Is(err, errMoved) {
 			return a.late(res, failure)
@@ -206,7 +206,7 @@ func (a *attempt) late(res *submission.Result, failure error) (time.Duration, er
 	if failure != nil && (!errors.As(failure, &known) || known.Outcome != submission.PartlySent) {
 		return 0, errMoved
 	}
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, engineDelay) {
+	for wait := 50 * time.Millisecond; ; wait = min(4*wait, engineDelay) {
 		again, err := a.lateOnce(res, known)
 		if err == nil || errors.Is(err, errAbandoned) || errors.Is(err, ErrNotFound) || errors.Is(err, errUnreadable) || a.send.Err() != nil {
 			return again, err
@@ -228,6 +228,9 @@ func (a *attempt) lateOnce(res *submission.Result, known *submission.SendError) 
 	}
 	if e.bad != nil {
 		return 0, fmt.Errorf("%w: %w", errUnreadable, e.bad)
+	}
+	if e.state.Status == Sent { // perhaps by this worker, and the answer came too late
+		return 0, a.finish(e.state, e.seq)
 	}
 	o := e.state.accepted(a.at, res)
 	if known != nil {

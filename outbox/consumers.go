@@ -58,7 +58,7 @@ func (k *work) consumersAtLast(ctx context.Context) ([]jetstream.Consumer, error
 			return list, err
 		}
 		if first {
-			k.tell(EventEngine, &state{}, k.explained(err))
+			k.tell(EventEngine, &state{}, err)
 		}
 		select {
 		case <-ctx.Done():

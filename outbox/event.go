@@ -21,7 +21,9 @@ type Event struct {
 }
 
 func (o *Outbox) tell(kind EventKind, st *state, err error) {
-	if err != nil {
+	if kind == EventEngine {
+		o.options.Logger.Error("outbox: a call to the engine failed, it is made again", "id", st.ID, "err", err)
+	} else if err != nil {
 		o.options.Logger.Error("outbox: "+string(kind), "id", st.ID, "err", err)
 	} else if kind == EventUncertain || kind == EventResend || kind == EventLate {
 		o.options.Logger.Warn("outbox: "+string(kind), "id", st.ID, "status", st.Status, "uncertain", st.Uncertain)

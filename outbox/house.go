@@ -14,6 +14,9 @@ import (
 // houseTime is how often records that have expired, and objects without a message, are removed.
 const houseTime = time.Hour
 
+// sweepTime bounds that: what is left is removed the next time.
+const sweepTime = 5 * time.Minute
+
 // keepHouse reads which routes are paused, and sweeps, until ctx is done.
 func (k *work) keepHouse(ctx context.Context) {
 	var swept time.Time
@@ -25,14 +28,14 @@ func (k *work) keepHouse(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil && !silent:
 			silent = true
-			k.options.Logger.Warn("outbox: the engine does not answer, it is asked until it does", "err", k.explained(err))
+			k.options.Logger.Warn("outbox: the engine does not answer, it is asked until it does", "err", err)
 		case err == nil && silent:
 			silent = false
 			k.options.Logger.Info("outbox: the engine answers again")
 		}
 		if !silent && time.Since(swept) > houseTime {
 			swept = time.Now()
-			if err := k.sweep(ctx, swept); err != nil && ctx.Err() == nil {
+			if err := k.sweepWithin(ctx, swept); err != nil && ctx.Err() == nil {
 				k.options.Logger.Warn("outbox: sweeping", "err", err)
 			}
 		}
@@ -42,6 +45,12 @@ func (k *work) keepHouse(ctx context.Context) {
 		case <-t.C:
 		}
 	}
+}
+
+func (o *Outbox) sweepWithin(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	return o.sweep(ctx, now)
 }
 
 // sweep removes the records that were kept long enough by then, and objects without a message.
@@ -90,7 +99,7 @@ func (o *Outbox) setPaused(ctx context.Context, route, paused string) error {
 		return o.roomHint(o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.pausedSubject(route))))
 	}
 	m := &nats.Msg{Subject: o.pausedSubject(route), Data: []byte(route), Header: nats.Header{headPaused: {paused}}}
-	_, err := o.js.PublishMsg(ctx, m)
+	_, err := within(ctx, o.store, func(ctx context.Context) (*jetstream.PubAck, error) { return o.js.PublishMsg(ctx, m) })
 	return o.roomHint(err)
 }
 

@@ -86,7 +86,7 @@ func (o *Outbox) Stats(ctx context.Context) (Stats, error) {
 	if err == nil {
 		s.Bytes = int64(info.State.Bytes)
 	}
-	if large, wrong := o.large.Status(ctx); wrong == nil {
+	if large, wrong := within(ctx, o.store, o.large.Status); wrong == nil {
 		s.Bytes += int64(large.Size())
 	} else if err == nil {
 		err = wrong
@@ -123,15 +123,36 @@ const (
 	scanIdle  = time.Minute // after which the engine forgets a scan that died
 )
 
+// errScan: records were lost on their way here, because it took too long or their server died.
+var errScan = errors.New("the list is not whole")
+
 // scan calls f for each record and message, with what their headers say. It ends when there is
 // nothing more, whatever is deleted meanwhile: it never waits for a number of messages.
-func (o *Outbox) scan(ctx context.Context, f func(found) error) error {
+// One that died on its way is begun again, so f may be called more than once for one record.
+func (o *Outbox) scan(ctx context.Context, f func(found) error) (err error) {
+	began := time.Now()
+	for pause := publishPause; ; pause = min(2*pause, time.Second) {
+		if err = o.scanOnce(ctx, f); err == nil || !isSilent(err) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil || began.Add(publishAll).Before(time.Now()) {
+			return o.explained(err)
+		}
+	}
+}
+
+func (o *Outbox) scanOnce(ctx context.Context, f func(found) error) error {
 	c, err := o.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		FilterSubjects: []string{o.name + ".*.m.*", o.name + ".*.s"}, AckPolicy: jetstream.AckNonePolicy,
 		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: scanIdle,
+		Replicas: o.stream.CachedInfo().Config.Replicas, // with one it may be on a server that is down
 	})
 	if err != nil {
-		return o.explained(err)
+		return err
 	}
 	defer o.stream.DeleteConsumer(context.WithoutCancel(ctx), c.CachedInfo().Name)
 	handed := uint64(0) // how many came
@@ -152,19 +173,19 @@ func (o *Outbox) scan(ctx context.Context, f func(found) error) error {
 			}
 		}
 		if err := batch.Error(); err != nil {
-			return o.explained(err)
+			return err
 		}
 		if n > 0 {
 			handed += uint64(n)
 			continue
 		}
 		// There is nothing more, or the engine is slow: only it knows.
-		info, err := c.Info(ctx)
+		info, err := within(ctx, o.store, c.Info)
 		switch {
 		case err != nil:
-			return o.explained(err)
+			return err
 		case info.Delivered.Consumer != handed:
-			return fmt.Errorf("%d of %d records were lost on their way here: ask again", info.Delivered.Consumer-handed, info.Delivered.Consumer)
+			return fmt.Errorf("%w: of %d records %d came", errScan, info.Delivered.Consumer, handed)
 		case info.NumPending == 0:
 			return nil
 		}

@@ -32,26 +32,41 @@ func isSilent(err error) bool {
 	for _, one := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 		nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrNoServers, nats.ErrReconnectBufExceeded,
-		nats.ErrStaleConnection, errUnderWay,
+		nats.ErrStaleConnection, errUnderWay, errScan,
 	} {
 		if errors.Is(err, one) {
 			return true
 		}
 	}
-	// Temporarily unavailable, not the leader, not assigned yet, incomplete, offline.
-	return isCode(err, 10008, 10009, 10007, 10004, 10118, 10119)
+	// Temporarily unavailable, not the leader, not assigned yet, incomplete, offline. A server
+	// that begins says for a moment that it knows no stream.
+	return isCode(err, 10008, 10009, 10007, 10004, 10118, 10119, 10059)
 }
 
-// explained adds to an error of servers that are silent what it may be about.
+// explanation is an error of servers that are silent, with what it may be about.
+type explanation struct {
+	error
+	text string
+}
+
+func (e *explanation) Unwrap() error { return e.error }
+func (e *explanation) Error() string { return e.error.Error() + "; " + e.text }
+
+// explained adds to an error of servers that are silent what it may be about, once.
 func (s *store) explained(err error) error {
-	if err == nil || !s.remote || !isSilent(err) {
+	var done *explanation
+	if err == nil || !s.remote || !isSilent(err) || errors.As(err, &done) {
 		return err
 	}
+	return &explanation{err, s.perhaps()}
+}
+
+func (s *store) perhaps() string {
 	if !s.nc.IsConnected() {
 		if last := s.nc.LastError(); last != nil {
-			return fmt.Errorf("%w; no NATS server is connected now, the last one was lost by: %v", err, last)
+			return fmt.Sprintf("no NATS server is connected now, the last error was: %v", last)
 		}
-		return fmt.Errorf("%w; no NATS server is connected now: is one of them up?", err)
+		return "no NATS server is connected now: is one of them up?"
 	}
 	what, perhaps := "its JetStream", "a majority of the cluster is not up"
 	if s.stream != nil {
@@ -60,8 +75,8 @@ func (s *store) explained(err error) error {
 			perhaps = fmt.Sprintf("a majority of its %d replicas is not up", n)
 		}
 	}
-	return fmt.Errorf("%w; NATS server %s is connected, but %s does not answer in time: perhaps %s, or slow",
-		err, s.nc.ConnectedUrlRedacted(), what, perhaps)
+	return fmt.Sprintf("NATS server %s is connected, but %s does not answer in time: perhaps %s, or slow",
+		s.nc.ConnectedUrlRedacted(), what, perhaps)
 }
 
 // dial connects to the servers of Options.URL.
@@ -88,7 +103,7 @@ func (o *Outbox) dial(options []nats.Option) (*nats.Conn, error) {
 	if errors.As(err, &bad) { // its text has the URL, and a part of the password at least
 		return nil, errors.New("Options.URL cannot be read: in a user name or password, special characters are written as %XX")
 	}
-	return nil, fmt.Errorf("%w: Options.URL has %s", err, hosts(o.options.URL))
+	return nil, fmt.Errorf("no NATS server of Options.URL (%s) can be used: %w", hosts(o.options.URL), err)
 }
 
 // hosts is the servers in a list of URLs, without credentials.

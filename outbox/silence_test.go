@@ -119,7 +119,7 @@ func TestOpenSaysWhatIsWrongWithTheServers(t *testing.T) {
 		"no JetStream":      {outbox.Options{URL: bare.on()}, []string{"no server with JetStream", "jetstream block"}},
 		"too many replicas": {outbox.Options{URL: full.on(), Replicas: 3}, []string{"Options.Replicas is 3", "fewer servers"}},
 		"nobody": {outbox.Options{URL: "nats://me:pssst@127.0.0.1:1, nats://pssst@127.0.0.1:2"},
-			[]string{"no servers available", "127.0.0.1:1, 127.0.0.1:2"}},
+			[]string{"no servers available", "(127.0.0.1:1, 127.0.0.1:2)"}},
 		"not a port":     {outbox.Options{URL: "nats://me:pssst@127.0.0.1:x"}, []string{"Options.URL cannot be read"}},
 		"not a host":     {outbox.Options{URL: "nats://me:pssst@[127.0.0.1"}, []string{"Options.URL"}},
 		"not a password": {outbox.Options{URL: "nats://me:ps%sst@127.0.0.1"}, []string{"Options.URL cannot be read"}},

@@ -102,7 +102,7 @@ func (s *store) newestOf(ctx context.Context, subject string) (*entry, error) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
-		return nil, s.explained(err)
+		return nil, err
 	}
 	return s.entryOf(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
 }
@@ -140,7 +140,7 @@ func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) 
 		}
 		again := maybeStored(err) || isSilent(err)
 		if unclear && !maybeStored(err) && !errors.Is(err, errMoved) {
-			err = fmt.Errorf("no answer, and then: %v", err) // what refused this try says nothing of the first one
+			err = fmt.Errorf("no answer, and then: %v", s.explained(err)) // what refused this try says nothing of the first one
 		}
 		unclear = unclear || maybeStored(err)
 		if again {

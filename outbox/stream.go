@@ -56,18 +56,19 @@ func (o *Outbox) prepareAtLast(ctx context.Context) error {
 // prepare makes the streams, or checks those that are there.
 func (o *Outbox) prepare(ctx context.Context) (err error) {
 	want := o.streamConfig()
-	o.stream, err = o.js.CreateStream(ctx, want)
+	stream, err := o.js.CreateStream(ctx, want)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		if o.stream, err = o.js.Stream(ctx, o.name); err == nil {
-			err = checkStream(o.stream.CachedInfo().Config, want)
+		if stream, err = o.js.Stream(ctx, o.name); err == nil {
+			err = checkStream(stream.CachedInfo().Config, want)
 		}
 		if err == nil {
-			err = o.resize(ctx)
+			err = o.resize(ctx, stream)
 		}
 	}
 	if err != nil {
 		return o.explain(err)
 	}
+	o.stream = bounded{stream, o.store}
 	bucket := o.name + largeSuffix
 	o.large, err = o.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 		Bucket: bucket, Storage: jetstream.FileStorage, Replicas: want.Replicas, MaxBytes: want.MaxBytes,
@@ -86,11 +87,11 @@ func (o *Outbox) prepare(ctx context.Context) (err error) {
 }
 
 // resize gives an existing stream the MaxBytes of the options, if they have one.
-func (o *Outbox) resize(ctx context.Context) error {
-	c := o.stream.CachedInfo().Config
+func (o *Outbox) resize(ctx context.Context, stream jetstream.Stream) error {
+	c := stream.CachedInfo().Config
 	if n := o.options.MaxBytes; n == 0 || n == c.MaxBytes {
 		return nil
-	} else if used := o.stream.CachedInfo().State.Bytes; uint64(n) < used {
+	} else if used := stream.CachedInfo().State.Bytes; uint64(n) < used {
 		return fmt.Errorf("Options.MaxBytes is %d, and the queue has %d bytes already", n, used)
 	}
 	c.MaxBytes = o.options.MaxBytes

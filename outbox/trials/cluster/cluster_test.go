@@ -11,7 +11,7 @@ import (
 	"github.com/fe022423/submission/outbox"
 )
 
-var large = flag.Bool("large", false, "the storm with 2,000 messages, in place of 200")
+var large = flag.Bool("large", false, "2,000 messages in the storm, in place of 200, and the leader stopped six times")
 
 // deadline ends a trial that hangs. Nothing waits for it otherwise.
 func deadline(t testing.TB, d time.Duration) context.Context {

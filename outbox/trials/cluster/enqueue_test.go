@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,10 @@ func again(ctx context.Context, ob *outbox.Outbox, key string) (duplicate bool, 
 // The leader is stopped, or killed, while messages are queued, at several moments. Who has no
 // promise asks again with the same key. Each message is there once.
 func testLeaderStopped(t *testing.T, n *nodes) {
-	const rounds, each = 2, 30
+	rounds, each := 1, 30 // a round takes as long as the choice of a leader
+	if *large {
+		rounds = 6
+	}
 	ctx := deadline(t, 2*time.Minute)
 	ob := open(t, options(n, "leader"))
 	js := n.aside()
@@ -33,7 +37,7 @@ func testLeaderStopped(t *testing.T, n *nodes) {
 	for round := range rounds {
 		leader := n.list[n.leader(ctx, js, "leader")]
 		stop, start := leader.kill, leader.start
-		if round%2 == 1 {
+		if rand.N(2) == 0 {
 			stop, start = leader.freeze, leader.thaw
 		}
 		keys := make(chan string, each)
@@ -67,6 +71,9 @@ func testLeaderStopped(t *testing.T, n *nodes) {
 		start()
 	}
 	drain(ctx, t, n, ob, b, rounds*each)
+	if failed > 10*rounds*each { // each call waits for an answer, and does not fail at once
+		t.Errorf("asked again %d times", failed)
+	}
 	t.Logf("%d messages in %d stops of the leader: %d times no answer, of which %d had been stored", rounds*each, rounds, failed, duplicates)
 }
 
@@ -137,6 +144,15 @@ func testNoMajority(t *testing.T, n *nodes) {
 	for i, self := range n.list {
 		if i != leader {
 			self.freeze()
+		}
+	}
+	for range 2 { // the second one comes while the first one is not decided
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := again(short, ob, keyName(0))
+		cancel()
+		says(t, err, "outbox: enqueue: ")
+		if errors.Is(err, outbox.ErrNotFound) || errors.Is(err, outbox.ErrConflict) {
+			t.Errorf("it is taken for another one's: %v", err)
 		}
 	}
 	_, err := again(ctx, ob, keyName(0))

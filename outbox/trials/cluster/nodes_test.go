@@ -35,9 +35,8 @@ type node struct {
 	clients        *proxy            // in front of it, for the clients
 	routes         [nodeCount]*proxy // in front of it, for each of the others
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd // nil while it is down
-	frozen bool
+	mu  sync.Mutex
+	cmd *exec.Cmd // nil while it is down
 }
 
 // buildServer builds the server of the version that go.mod names.

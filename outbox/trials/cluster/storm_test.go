@@ -34,7 +34,6 @@ type trial struct {
 
 	mu   sync.Mutex
 	left []string // keys to be given
-	sent int      // of keys that were given
 }
 
 // after waits until a part of the messages is done: what happens k-th of n times in its lane.

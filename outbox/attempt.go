@@ -65,7 +65,9 @@ func (a *attempt) prepare(ctx context.Context) (*submission.SendError, error) {
 	}
 	if a.Limit != nil {
 		if l := a.Limit(a.entry.state.Route); l != nil {
-			if err := await(ctx, l, len(a.at)); err != nil {
+			if err := await(ctx, l, len(a.at)); ctx.Err() != nil {
+				return nil, errStopped
+			} else if err != nil {
 				return a.localFailure(fmt.Errorf("limit: %w", err)), nil
 			}
 		}
@@ -130,10 +132,10 @@ func (a *attempt) mark() error {
 
 // notSent settles an attempt that ended before its mark.
 func (a *attempt) notSent(failure *submission.SendError, err error) (time.Duration, error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, errStopped) {
 		return 0, err
 	}
-	if a.send.Err() != nil { // Grace cut it off: that is no attempt
+	if err != nil || a.send.Err() != nil { // it was not begun, or Grace cut it off: that is no attempt
 		return time.Millisecond, nil
 	}
 	return a.verdict(a.entry.state, failure)

@@ -92,6 +92,7 @@ func (o *Outbox) freeLease(ctx context.Context, p Priority) error {
 	if err != nil {
 		return err
 	}
+	o.delivered = max(o.delivered, c.CachedInfo().Delivered.Stream)
 	if floor := c.CachedInfo().AckFloor.Stream; floor > 0 {
 		want.DeliverPolicy, want.OptStartSeq = jetstream.DeliverByStartSequencePolicy, floor+1
 	}

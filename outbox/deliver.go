@@ -100,6 +100,7 @@ func (k *work) consider(ctx context.Context, id ID, m jetstream.Msg) (again time
 		return 0, k.holdUnreadable(e)
 	}
 	st := e.state
+	e.suspect = k.suspect(meta)
 	switch st.Status {
 	case Queued, Deferred:
 		return k.due(ctx, e)
@@ -161,6 +162,9 @@ func (k *work) due(ctx context.Context, e *entry) (again time.Duration, err erro
 			}
 			return k.settle(e.seq, next)
 		}
+	}
+	if e.suspect {
+		return k.attemptSuspect(ctx, e)
 	}
 	return k.attempt(ctx, e)
 }

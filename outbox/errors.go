@@ -24,6 +24,7 @@ var (
 
 var (
 	errMoved      = errors.New("the record was changed meanwhile")
+	errStopped    = errors.New("stopped before it began")
 	errUnreadable = errors.New("its record cannot be read")
 	errAbandoned  = errors.New("abandoned") // by a test, in place of a crash
 )

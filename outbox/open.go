@@ -65,8 +65,11 @@ type Outbox struct {
 	*store
 	options Options
 	engine  engine.Engine // nil with URL and Conn
-	checker *submission.Client
-	paused  atomic.Pointer[map[string]bool]
+	// delivered is the sequence up to which a predecessor of an engine in this process may
+	// have had messages in hand.
+	delivered uint64
+	checker   *submission.Client
+	paused    atomic.Pointer[map[string]bool]
 
 	mu      sync.Mutex
 	closed  bool

@@ -29,8 +29,8 @@ const (
 	// Failed: it was refused for good, or its time ran out, and nobody has it.
 	Failed Status = "failed"
 	// Held: only you can decide. Either some recipients are uncertain, which means that they
-	// may have it, or the message cannot be read, or sending it panicked; Record.Err has the
-	// reason. See Outbox.Retry and Outbox.Resolve.
+	// may have it, or the message cannot be read, or sending it panicked, or five attempts in a
+	// row ended with their process; Record.Err has the reason. See Outbox.Retry and Outbox.Resolve.
 	Held Status = "held"
 	// Canceled: Cancel was called in time.
 	Canceled Status = "canceled"

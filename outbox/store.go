@@ -300,6 +300,7 @@ type entry struct {
 	state   *state // what is true of the message if this is the newest record; never nil
 	message *stored
 	octets  []byte
+	suspect bool // it may have been in hand when a process died
 	bad     error
 }
 

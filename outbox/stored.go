@@ -59,6 +59,7 @@ type state struct {
 	OnUncertain Policy
 	Status      Status
 	Attempts    int
+	Begun       int `json:",omitempty"` // attempts in a row that began, and of which nothing more is known
 	Uncertain   int
 	Enqueued    time.Time
 	NotBefore   time.Time
@@ -103,6 +104,7 @@ func (m *stored) state() *state {
 func (st *state) clone() state {
 	c := *st
 	c.Recipients = slices.Clone(st.Recipients)
+	c.Begun = 0 // a record after it: something is known
 	return c
 }
 
@@ -196,7 +198,7 @@ func (st *state) check() error {
 	if !slices.Contains(statuses, st.Status) {
 		return fmt.Errorf("state record with the unknown status %.20q", string(st.Status))
 	}
-	if st.Priority > Low || st.OnUncertain > Drop || st.Attempts < 0 || st.Uncertain < 0 {
+	if st.Priority > Low || st.OnUncertain > Drop || st.Attempts < 0 || st.Begun < 0 || st.Uncertain < 0 {
 		return errors.New("state record with a number that is out of range")
 	}
 	for _, r := range st.Recipients {

@@ -1,5 +1,7 @@
 package outbox
 
+import "fmt"
+
 // EventKind is what happened.
 type EventKind string
 
@@ -29,6 +31,16 @@ func (o *Outbox) tell(kind EventKind, st *state, err error) {
 		o.options.Logger.Warn("outbox: "+string(kind), "id", st.ID, "status", st.Status, "uncertain", st.Uncertain)
 	}
 	if o.options.Observe != nil {
-		o.options.Observe(Event{Kind: kind, Record: st.record(), Err: err})
+		o.observe(Event{Kind: kind, Record: st.record(), Err: err})
 	}
+}
+
+// observe calls Observe, whose panic must cost no message: what it tells of has happened.
+func (o *Outbox) observe(e Event) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.options.Logger.Error("outbox: Observe panicked: "+cut(fmt.Sprint(p), maxErr), "event", e.Kind, "id", e.Record.ID)
+		}
+	}()
+	o.options.Observe(e)
 }

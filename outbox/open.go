@@ -49,7 +49,7 @@ type Options struct {
 	// Logger takes what needs attention; nil is slog.Default().
 	Logger *slog.Logger
 	// Observe is told what happens to messages, from the goroutines that do it. It must not
-	// block. Nil is nobody.
+	// block. Nil is nobody. A panic of it is logged, and changes nothing.
 	Observe func(Event)
 }
 

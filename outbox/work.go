@@ -14,7 +14,8 @@ import (
 	"github.com/fe022423/submission"
 )
 
-// WorkOptions say how the messages of a queue are sent.
+// WorkOptions say how the messages of a queue are sent. A panic in one of the functions is
+// caught and told to Options.Observe; unless it is in OnDone its message is held.
 type WorkOptions struct {
 	// Client returns the client for Item.Route: always the same one, or one for each tenant.
 	// It is asked at each attempt and must not be nil. When it fails the message is deferred.

@@ -164,36 +164,6 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-func TestPanics(t *testing.T) {
-	t.Run("before the mark", func(t *testing.T) {
-		srv := smtptest.New(t, nil)
-		ob := open(t, nil)
-		enqueue(t, ob, envelope(), nil)
-		w := work(t, ob, srv, func(w *outbox.WorkOptions) {
-			w.Client = func(string) (*submission.Client, error) { panic("oh\nno") }
-		})
-		if r := w.must(outbox.Held); !strings.Contains(r.Err, "oh no") || r.Recipients[0].Status != outbox.Queued {
-			t.Errorf("%+v", r)
-		}
-	})
-	t.Run("in OnDone", func(t *testing.T) {
-		srv := smtptest.New(t, nil)
-		ob := open(t, nil)
-		done := make(chan outbox.Record, 2)
-		w := work(t, ob, srv, func(w *outbox.WorkOptions) {
-			w.OnDone = func(_ context.Context, r outbox.Record) { done <- r; panic("oh no") }
-		})
-		enqueue(t, ob, envelope(), nil)
-		if r := <-done; r.Status != outbox.Sent {
-			t.Errorf("%+v", r)
-		}
-		w.stop()
-		if len(done) != 0 || len(srv.Messages()) != 1 {
-			t.Errorf("%d more calls, %d messages", len(done), len(srv.Messages()))
-		}
-	})
-}
-
 // What Work has begun comes to its end after its context is done; what Grace cuts off in the
 // wait for the verdict is held, and reported.
 func TestGrace(t *testing.T) {

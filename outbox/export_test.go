@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/fe022423/submission/outbox/internal/engine"
 )
 
 // Abandoned is what a seam returns in place of a crash.
@@ -45,3 +47,11 @@ func FreeLease(o *Outbox, p Priority) error { return o.freeLease(context.Backgro
 
 // Hasten makes waits short that are there for an engine that is in trouble, or has nothing.
 func Hasten(o *Outbox) { o.again, o.poll = time.Millisecond, 5*time.Millisecond }
+
+// WithoutEmbedded is as if package embedded were not linked in, until the function that it
+// returns is called.
+func WithoutEmbedded() (restore func()) {
+	s := engine.Registered()
+	engine.Register(nil)
+	return func() { engine.Register(s) }
+}

@@ -20,9 +20,9 @@ import (
 // Options say where the queue is kept, and how. Exactly one of URL, Conn and Dir is set.
 type Options struct {
 	// URL is that of a NATS server with JetStream, or those of several of a cluster, separated
-	// by commas. Whether it syncs each write is
-	// up to its configuration (sync_interval: always in its jetstream block); a client cannot
-	// set it. Without it a power failure may lose what was acknowledged in the last minutes.
+	// by commas. Whether it syncs each write is up to its configuration (sync_interval: always
+	// in its jetstream block); a client can neither set it nor find it out, so that Open cannot
+	// warn. Without it a power failure may lose what was acknowledged in the last minutes.
 	URL string
 	// Conn is a connection of yours to such a server. Close leaves it open.
 	Conn *nats.Conn

@@ -36,57 +36,6 @@ func natsServer(t *testing.T) (url string, js jetstream.JetStream) {
 	return s.ClientURL(), js
 }
 
-// Open refuses each setting of an existing stream that would lose mail, and says which.
-func TestOpenRefusesWhatWouldLoseMail(t *testing.T) {
-	url, js := natsServer(t)
-	ctx := deadline(t)
-	open := func() error {
-		ob, err := outbox.Open(ctx, &outbox.Options{URL: url})
-		if err == nil {
-			ob.Close()
-		}
-		return err
-	}
-	if err := open(); err != nil {
-		t.Fatal(err)
-	}
-	if err := open(); err != nil { // it takes what it made itself
-		t.Fatal(err)
-	}
-	s, err := js.Stream(ctx, "outbox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := s.CachedInfo().Config
-	for want, change := range map[string]func(*jetstream.StreamConfig){
-		"retention":            func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy },
-		"storage":              func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
-		"discard":              func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld },
-		"max_age":              func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
-		"max_msgs":             func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 },
-		"max_msgs_per_subject": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 },
-		"no_ack":               func(c *jetstream.StreamConfig) { c.NoAck = true },
-		"deny_delete":          func(c *jetstream.StreamConfig) { c.DenyDelete = true },
-		"allow_direct":         func(c *jetstream.StreamConfig) { c.AllowDirect = true },
-		"allow_atomic":         func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false },
-		"the subjects":         func(c *jetstream.StreamConfig) { c.Subjects = []string{"outbox.>"} },
-		"persist_mode": func(c *jetstream.StreamConfig) {
-			c.PersistMode, c.AllowAtomicPublish = jetstream.AsyncPersistMode, false
-		},
-		"discard_new_per_subject": func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true },
-	} {
-		bad := good
-		change(&bad)
-		js.DeleteStream(ctx, "outbox")
-		if _, err := js.CreateStream(ctx, bad); err != nil {
-			t.Fatalf("%s: %v", want, err)
-		}
-		if err := open(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
-		}
-	}
-}
-
 func TestOpenRefusesItsOptions(t *testing.T) {
 	for want, o := range map[string]*outbox.Options{
 		"exactly one":      nil,
@@ -101,6 +50,19 @@ func TestOpenRefusesItsOptions(t *testing.T) {
 		if ob, err := outbox.Open(deadline(t), o); err == nil || !strings.Contains(err.Error(), want) && want != "directory" {
 			t.Errorf("%s: %v, %v", want, ob, err)
 		}
+	}
+}
+
+// Without the import of package embedded the error says what to write.
+func TestEmbeddedIsNotImported(t *testing.T) {
+	defer outbox.WithoutEmbedded()()
+	dir := t.TempDir() + "/queue"
+	_, err := outbox.Open(deadline(t), &outbox.Options{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), `import _ "github.com/fe022423/submission/outbox/embedded"`) || !strings.HasPrefix(err.Error(), "outbox: open: ") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it made the directory")
 	}
 }
 

@@ -83,7 +83,7 @@ func (o *Outbox) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return o.explained(err)
 	}
-	return checkLimits(s.CachedInfo().Config, want)
+	return checkLarge(s.CachedInfo().Config, want)
 }
 
 // resize gives an existing stream the MaxBytes of the options, if they have one.
@@ -143,6 +143,14 @@ func checkStream(have, want jetstream.StreamConfig) error {
 	return nil
 }
 
+// checkLarge says what may lose large messages. Their parts have one subject for all.
+func checkLarge(have, want jetstream.StreamConfig) error {
+	if n := have.MaxMsgsPerSubject; n > 0 {
+		return fmt.Errorf("stream %s has max_msgs_per_subject %d: parts of large messages would be lost", have.Name, n)
+	}
+	return checkLimits(have, want)
+}
+
 // checkLimits says what may lose messages of a stream.
 func checkLimits(have, want jetstream.StreamConfig) error {
 	wrong := func(field string, value any, why string) error {
@@ -159,6 +167,10 @@ func checkLimits(have, want jetstream.StreamConfig) error {
 		return wrong("max_age", have.MaxAge, "mail would expire")
 	case have.MaxMsgs > 0:
 		return wrong("max_msgs", have.MaxMsgs, "records of what is queued could not be written")
+	case have.MaxMsgSize > 0:
+		return wrong("max_msg_size", have.MaxMsgSize, "records and parts of messages could not be written")
+	case have.MaxConsumers > 0:
+		return wrong("max_consumers", have.MaxConsumers, "the queue could not be read")
 	case have.PersistMode != jetstream.DefaultPersistMode:
 		return wrong("persist_mode", have.PersistMode, "it undoes sync always")
 	case have.NoAck:

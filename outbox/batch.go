@@ -9,15 +9,16 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // maxBatch is how many messages the engine stores at once.
 const maxBatch = 1000
 
-// EnqueueAll stores messages, all or none, with one sync: up to 1000, each as Enqueue does.
-// The IDs are in their order. ErrDuplicate says that all of them are in the queue already, or
-// were: the IDs stand beside it. ErrConflict says that a key is used for another message, or
+// EnqueueAll stores messages, all or none, with a few syncs for all of them: up to 1000, each
+// as Enqueue does. The IDs are in their order. ErrDuplicate says that all of them are in the
+// queue already, or were: the IDs stand beside it. ErrConflict says that a key is used for another message, or
 // that only some of the messages are there; none was stored. After any other error but
 // ErrFull, or one that is about a message itself, they are perhaps stored: call again with
 // the same keys.
@@ -88,48 +89,85 @@ func (o *Outbox) storeAll(ctx context.Context, list []*draft) error {
 	return nil
 }
 
-// publishAll is an atomic batch publish: the engine keeps the messages apart until the last
-// one, which commits them all.
+// publishAll is an atomic batch publish: the engine stages the messages, and stores them all
+// at the commit.
 func (o *Outbox) publishAll(ctx context.Context, list []*draft) error {
 	if err := o.pass("publish"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTries*publishTime)
 	defer cancel()
-	batch := newNonce()
-	for i, d := range list {
-		m := o.newMsg(d)
-		m.Header.Set(headWrite, newNonce())
-		m.Header.Set(headExpect, "0")
-		m.Header.Set(headExpectSubject, o.anySubject(d.stored.ID))
-		m.Header.Set("Nats-Batch-Id", batch)
-		m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		if i < len(list)-1 {
-			if err := o.nc.PublishMsg(m); err != nil {
-				return err
-			}
-			continue
-		}
-		m.Header.Set("Nats-Batch-Commit", "1")
-		answer, err := o.nc.RequestMsgWithContext(ctx, m)
-		if err != nil {
+	batch, last := newNonce(), len(list)-1
+	for i, d := range list[:last] {
+		if err := o.nc.PublishMsg(o.staging(d, batch, i+1)); err != nil {
 			return err
-		}
-		var ack struct {
-			Error *jetstream.APIError `json:"error"`
-			Count int                 `json:"count"`
-		}
-		if err := json.Unmarshal(answer.Data, &ack); err != nil {
-			return err
-		}
-		if ack.Error != nil {
-			return ack.Error
-		}
-		if ack.Count != len(list) {
-			return fmt.Errorf("the engine stored %d of %d messages", ack.Count, len(list))
 		}
 	}
+	commit := o.staging(list[last], batch, len(list))
+	if o.staged == nil || last == 0 {
+		commit.Header.Set(headCommit, "1")
+	} else {
+		// What is staged must survive until it is stored: if the power fails in between, the
+		// engine completes the commit with it. So the commit is a message of its own.
+		if _, err := o.ask(ctx, commit); err != nil {
+			return err
+		}
+		if err := o.staged(); err != nil {
+			return err
+		}
+		commit = &nats.Msg{Subject: commit.Subject, Header: nats.Header{}}
+		commit.Header.Set(headBatch, batch)
+		commit.Header.Set(headBatchSequence, strconv.Itoa(len(list)+1))
+		commit.Header.Set(headCommit, "eob")
+	}
+	stored, err := o.ask(ctx, commit)
+	if err != nil {
+		return err
+	}
+	if stored != len(list) {
+		return fmt.Errorf("the engine stored %d of %d messages", stored, len(list))
+	}
+	if err := o.durable(); err != nil {
+		return err
+	}
 	return o.pass("published")
+}
+
+const (
+	headBatch         = "Nats-Batch-Id"
+	headBatchSequence = "Nats-Batch-Sequence"
+	headCommit        = "Nats-Batch-Commit"
+)
+
+// staging is message number n of a batch.
+func (o *Outbox) staging(d *draft, batch string, n int) *nats.Msg {
+	m := o.newMsg(d)
+	m.Header.Set(headWrite, newNonce())
+	m.Header.Set(headExpect, "0")
+	m.Header.Set(headExpectSubject, o.anySubject(d.stored.ID))
+	m.Header.Set(headBatch, batch)
+	m.Header.Set(headBatchSequence, strconv.Itoa(n))
+	return m
+}
+
+// ask publishes a message of a batch and waits for the answer. count is how many messages a
+// commit stored; to another message the answer is empty.
+func (o *Outbox) ask(ctx context.Context, m *nats.Msg) (count int, err error) {
+	answer, err := o.nc.RequestMsgWithContext(ctx, m)
+	if err != nil || len(answer.Data) == 0 {
+		return 0, err
+	}
+	var ack struct {
+		Error *jetstream.APIError `json:"error"`
+		Count int                 `json:"count"`
+	}
+	if err := json.Unmarshal(answer.Data, &ack); err != nil {
+		return 0, err
+	}
+	if ack.Error != nil {
+		return 0, ack.Error
+	}
+	return ack.Count, nil
 }
 
 // compareAll says why a batch was refused in which a key is taken.

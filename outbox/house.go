@@ -100,6 +100,9 @@ func (o *Outbox) setPaused(ctx context.Context, route, paused string) error {
 	}
 	m := &nats.Msg{Subject: o.pausedSubject(route), Data: []byte(route), Header: nats.Header{headPaused: {paused}}}
 	_, err := within(ctx, o.store, func(ctx context.Context) (*jetstream.PubAck, error) { return o.js.PublishMsg(ctx, m) })
+	if err == nil {
+		err = o.durable()
+	}
 	return o.roomHint(err)
 }
 

@@ -28,6 +28,9 @@ func (s *store) putObject(ctx context.Context, name string, r io.Reader) error {
 	defer stop()
 	_, err := s.large.Put(long, jetstream.ObjectMeta{Name: name}, upload{r, long, s})
 	if err == nil {
+		err = s.durable()
+	}
+	if err == nil {
 		err = s.pass("put done")
 	}
 	return err

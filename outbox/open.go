@@ -29,11 +29,18 @@ type Options struct {
 	// Dir is a directory of the queue's own, made with mode 0700 if it is missing: a server
 	// in this process keeps the queue there. Import package outbox/embedded for it. It is
 	// locked: one Outbox at a time.
+	//
+	// What was acknowledged survives a failure of the power, if the file system and the disk
+	// keep what they are told to sync: bytes by fsync of the file, names by fsync of the file
+	// or of the directory. Both kinds were tried; a disk that only says that it has synced
+	// cannot be helped.
 	Dir string
 	// SyncInterval is how often the server in Dir syncs its files. 0 is at each write, before
-	// Enqueue returns. With anything else a power failure, though not a crash of
-	// the process, loses what was stored since the last sync: messages that were acknowledged,
-	// and records of what was sent, which is then sent once more.
+	// Enqueue returns. With anything else a failure of the power, though not a crash of
+	// the process, loses what was stored since the last sync, which took place up to so long
+	// ago, or a little longer on a busy disk: messages that were acknowledged, parts of what
+	// EnqueueAll stored, and records of what was sent, which is then sent once more, also with
+	// the policy Hold.
 	SyncInterval time.Duration
 	// Name is that of the queue, of letters, digits, "-" and "_"; "" is "outbox".
 	Name string
@@ -170,6 +177,9 @@ func (o *Outbox) connect() (err error) {
 			return err
 		}
 		o.dir, o.free = c.Dir, o.engine.Room
+		if c.SyncInterval <= 0 {
+			o.sync, o.staged = o.engine.Sync, o.engine.SyncStaged
+		}
 		o.nc, err = o.engine.Connect(connected...)
 	}
 	if err == nil {

@@ -23,6 +23,8 @@ type store struct {
 	stream jetstream.Stream
 	large  jetstream.ObjectStore
 	remote bool                    // it is kept by servers that are not in this process
+	sync   func() error            // makes durable what the engine acknowledged, if it does not by itself; or nil
+	staged func() error            // the same for batches before their commit
 	seam   func(call string) error // nil but in tests; an error is a crash at this point
 	dir    string                  // of an engine in this process
 	free   func() (int64, bool)    // the bytes that dir takes; nil without an engine in this process
@@ -133,6 +135,9 @@ func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) 
 			seq, err = s.mine(ctx, id, nonce, expect)
 		}
 		if err == nil {
+			err = s.durable()
+		}
+		if err == nil {
 			err = s.pass("published")
 		}
 		if err == nil {
@@ -153,6 +158,14 @@ func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) 
 			return 0, s.explained(err)
 		}
 	}
+}
+
+// durable returns when what the engine acknowledged is durable.
+func (s *store) durable() error {
+	if s.sync == nil {
+		return nil
+	}
+	return s.sync()
 }
 
 func (s *store) publishOnce(ctx context.Context, m *nats.Msg) (uint64, error) {

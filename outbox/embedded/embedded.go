@@ -24,10 +24,19 @@ type embedded struct {
 	server *server.Server
 	lock   *os.File
 	dir    string
+	names  *names
+
+	always bool          // every write is synced
+	stop   chan struct{} // ends the syncs of the names at an interval
+	ended  chan struct{}
 }
 
 func start(c engine.Config) (engine.Engine, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
 		return nil, err
 	}
 	lock, err := lockFile(filepath.Join(c.Dir, "lock"))
@@ -41,7 +50,11 @@ func start(c engine.Config) (engine.Engine, error) {
 	}
 	s.SetLoggerV2(logger{c.Logger}, false, false, false)
 	go s.Start()
-	e := &embedded{s, lock, c.Dir}
+	e := &embedded{
+		server: s, lock: lock, dir: c.Dir, names: &names{dir: dir}, always: c.SyncInterval <= 0,
+		stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go e.syncNames(c)
 	if !s.ReadyForConnections(startTime) || !s.JetStreamEnabled() {
 		e.Shutdown()
 		return nil, errors.New("the embedded server did not start: its reason is in the log (Options.Logger)")
@@ -70,7 +83,46 @@ func (e *embedded) Connect(o ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect("", append(o, nats.InProcessServer(e.server))...)
 }
 
+// Sync makes durable what was stored, as far as the server leaves that open.
+func (e *embedded) Sync() error {
+	if !e.always {
+		return nil
+	}
+	return e.names.sync()
+}
+
+// SyncStaged does that for what was stored of batches that are not committed yet: after a
+// failure in the middle of a commit the server completes it from there.
+func (e *embedded) SyncStaged() error {
+	if !e.always {
+		return nil
+	}
+	return e.names.syncStaged()
+}
+
+// syncNames does it at the interval at which the server syncs its files, if it has one.
+func (e *embedded) syncNames(c engine.Config) {
+	defer close(e.ended)
+	if e.always {
+		return
+	}
+	t := time.NewTicker(c.SyncInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-t.C:
+		}
+		if err := e.names.sync(); err != nil && c.Logger != nil {
+			c.Logger.Error("outbox: syncing the directories of the queue", "err", err)
+		}
+	}
+}
+
 func (e *embedded) Shutdown() {
+	close(e.stop)
+	<-e.ended
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
 	e.lock.Close()

@@ -20,6 +20,10 @@ type Config struct {
 type Engine interface {
 	Room() (n int64, known bool) // how many bytes the directory takes
 	Connect(...nats.Option) (*nats.Conn, error)
+	// Sync returns when what the server acknowledged is durable; with a SyncInterval at once.
+	Sync() error
+	// SyncStaged does that for the batches that are not committed yet.
+	SyncStaged() error
 	Shutdown() // returns when the directory may be opened again
 }
 

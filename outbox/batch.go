@@ -120,12 +120,12 @@ func (o *Outbox) publishAll(ctx context.Context, list []*draft) error {
 		commit.Header.Set(headBatchSequence, strconv.Itoa(len(list)+1))
 		commit.Header.Set(headCommit, "eob")
 	}
-	stored, err := o.ask(ctx, commit)
+	ack, err := o.ask(ctx, commit)
 	if err != nil {
 		return err
 	}
-	if stored != len(list) {
-		return fmt.Errorf("the engine stored %d of %d messages", stored, len(list))
+	if ack.Count != len(list) {
+		return errHalfStored
 	}
 	if err := o.durable(); err != nil {
 		return err
@@ -150,24 +150,23 @@ func (o *Outbox) staging(d *draft, batch string, n int) *nats.Msg {
 	return m
 }
 
-// ask publishes a message of a batch and waits for the answer. count is how many messages a
-// commit stored; to another message the answer is empty.
-func (o *Outbox) ask(ctx context.Context, m *nats.Msg) (count int, err error) {
-	answer, err := o.nc.RequestMsgWithContext(ctx, m)
-	if err != nil || len(answer.Data) == 0 {
-		return 0, err
+// batchAck is the answer to a message of a batch: empty but after the commit.
+type batchAck struct {
+	Error    *jetstream.APIError `json:"error"`
+	Sequence uint64              `json:"seq"` // of the last message
+	Count    int                 `json:"count"`
+}
+
+// ask publishes a message of a batch and waits for the answer.
+func (s *store) ask(ctx context.Context, m *nats.Msg) (ack batchAck, err error) {
+	answer, err := s.nc.RequestMsgWithContext(ctx, m)
+	if err == nil && len(answer.Data) > 0 {
+		err = json.Unmarshal(answer.Data, &ack)
 	}
-	var ack struct {
-		Error *jetstream.APIError `json:"error"`
-		Count int                 `json:"count"`
+	if err == nil && ack.Error != nil {
+		err = ack.Error
 	}
-	if err := json.Unmarshal(answer.Data, &ack); err != nil {
-		return 0, err
-	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return ack.Count, nil
+	return ack, err
 }
 
 // compareAll says why a batch was refused in which a key is taken.

@@ -26,6 +26,8 @@ var (
 	errMoved      = errors.New("the record was changed meanwhile")
 	errStopped    = errors.New("stopped before it began")
 	errUnreadable = errors.New("its record cannot be read")
+	// errHalfStored: the engine breaks its promise of all or none.
+	errHalfStored = errors.New("the engine stored a part of a batch")
 	errAbandoned  = errors.New("abandoned") // by a test, in place of a crash
 )
 

@@ -22,9 +22,10 @@ type store struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	large  jetstream.ObjectStore
-	remote bool                    // it is kept by servers that are not in this process
-	sync   func() error            // makes durable what the engine acknowledged, if it does not by itself; or nil
-	staged func() error            // the same for batches before their commit
+	remote bool         // it is kept by servers that are not in this process
+	sync   func() error // makes durable what the engine acknowledged, if it does not by itself; or nil
+	staged func() error // the same for batches before their commit
+	group  grouping
 	seam   func(call string) error // nil but in tests; an error is a crash at this point
 	dir    string                  // of an engine in this process
 	free   func() (int64, bool)    // the bytes that dir takes; nil without an engine in this process
@@ -130,7 +131,7 @@ func (s *store) publish(ctx context.Context, m *nats.Msg, id ID, expect uint64) 
 			}
 			return 0, err
 		}
-		seq, err := s.publishOnce(ctx, m)
+		seq, err := s.send(ctx, m)
 		if isWrongSequence(err) {
 			seq, err = s.mine(ctx, id, nonce, expect)
 		}
@@ -166,6 +167,14 @@ func (s *store) durable() error {
 		return nil
 	}
 	return s.sync()
+}
+
+// send publishes m, in a group if the engine syncs each publish.
+func (s *store) send(ctx context.Context, m *nats.Msg) (uint64, error) {
+	if s.sync == nil {
+		return s.publishOnce(ctx, m)
+	}
+	return s.publishGrouped(ctx, m)
 }
 
 func (s *store) publishOnce(ctx context.Context, m *nats.Msg) (uint64, error) {

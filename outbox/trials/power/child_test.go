@@ -213,4 +213,4 @@ func (k *task) work(ctx context.Context, ob *outbox.Outbox) (stop func(), err er
 	}, nil
 }
 
-const workers = 4
+const workers = 16 // enough to be stored in groups

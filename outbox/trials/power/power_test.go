@@ -26,7 +26,7 @@ func TestAcknowledgedMail(t *testing.T) {
 	for _, m := range []Model{Journal, Strict} {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
-			tr := newTrial(t, m, task{Writers: 4, Batch: 20, Large: 7})
+			tr := newTrial(t, m, task{Writers: 24, Batch: 20, Large: 7})
 			for i := range times(4) {
 				tr.luck = float64(i%2) / 2
 				tr.fail()
@@ -47,7 +47,7 @@ func TestMailThatIsSent(t *testing.T) {
 		for policy, name := range map[outbox.Policy]string{outbox.Hold: "hold", outbox.Resend: "resend"} {
 			t.Run(string(m)+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				tr := newTrial(t, m, task{Writers: 2, Batch: 5, Large: 9, Addr: sends, Policy: policy})
+				tr := newTrial(t, m, task{Writers: 4, Batch: 5, Large: 9, Addr: sends, Policy: policy})
 				for i := range times(3) {
 					tr.luck = float64(i%2) / 2
 					tr.fail()

@@ -53,7 +53,7 @@ func newTrial(t *testing.T, m Model, k task) *trial {
 	}
 	t.Logf("-seed %d", n)
 	tr := &trial{
-		T: t, task: k, disk: NewDisk(m), mount: t.TempDir(), most: 700, random: rand.New(rand.NewPCG(n, 0)),
+		T: t, task: k, disk: NewDisk(m), mount: t.TempDir(), most: 900, random: rand.New(rand.NewPCG(n, 0)),
 		acknowledged: map[string]time.Time{}, lost: map[string]time.Duration{},
 	}
 	tr.Dir = filepath.Join(tr.mount, "mail", "queue")

@@ -35,6 +35,14 @@ type waiter struct {
 	turn chan []*waiter // receives its group; closed when seq and err are there
 }
 
+// send publishes m, in a group if the engine syncs each publish.
+func (s *store) send(ctx context.Context, m *nats.Msg) (uint64, error) {
+	if s.sync == nil {
+		return s.publishOnce(ctx, m)
+	}
+	return s.publishGrouped(ctx, m)
+}
+
 // publishGrouped is publishOnce, together with others if there are many.
 func (s *store) publishGrouped(ctx context.Context, m *nats.Msg) (uint64, error) {
 	g := &s.group

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -26,13 +27,24 @@ func (s *store) putObject(ctx context.Context, name string, r io.Reader) error {
 	}
 	long, stop := newPatient(ctx)
 	defer stop()
-	_, err := s.large.Put(long, jetstream.ObjectMeta{Name: name}, upload{r, long, s})
+	_, err := s.large.Put(long, jetstream.ObjectMeta{Name: name}, &upload{Reader: r, ctx: long, store: s})
 	if err == nil {
 		err = s.durable()
 	}
 	if err == nil {
 		err = s.pass("put done")
 	}
+	return err
+}
+
+// objectsStored returns when the engine has stored the parts of objects that were published
+// over this connection until now. It publishes after them what the engine refuses.
+func (s *store) objectsStored(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, objectRead)
+	defer cancel()
+	m := &nats.Msg{Subject: "$O." + s.name + largeSuffix + ".C.stored", Header: nats.Header{}}
+	m.Header.Set("Nats-Expected-Stream", "none")
+	_, err := s.nc.RequestMsgWithContext(ctx, m)
 	return err
 }
 

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -31,10 +31,19 @@ func (o *Outbox) List(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 			return
 		}
 		now := time.Now()
-		for _, at := range list {
-			if !f.may(at, now) {
-				continue
+		all := len(list)
+		list = slices.DeleteFunc(list, func(at found) bool { return !f.may(at, now) })
+		show := func(e *entry) bool {
+			r := e.state.record()
+			return !f.passes(r, now) || yield(r, nil)
+		}
+		if len(list) > all/fewRecords {
+			var more bool
+			if list, more = o.readAll(ctx, list, show); !more {
+				return
 			}
+		}
+		for _, at := range list {
 			e, err := o.last(ctx, at.id)
 			if errors.Is(err, ErrNotFound) {
 				continue
@@ -43,11 +52,45 @@ func (o *Outbox) List(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 				yield(Record{}, failed("list", err))
 				return
 			}
-			if r := e.state.record(); f.passes(r, now) && !yield(r, nil) {
+			if !show(e) {
 				return
 			}
 		}
 	}
+}
+
+// fewRecords: up to one in so many is read by a request of its own. For more it is faster to
+// read everything.
+const fewRecords = 20
+
+// readAll shows the records in list by reading all that is stored, in its order. It returns
+// those that it did not find, because they have changed meanwhile or because reading failed,
+// and false if show did.
+func (o *Outbox) readAll(ctx context.Context, list []found, show func(*entry) bool) (rest []found, more bool) {
+	errStop := errors.New("it was told to stop")
+	shown := make([]bool, len(list))
+	err := o.each(ctx, false, func(m jetstream.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		seq := meta.Sequence.Stream
+		i, is := slices.BinarySearchFunc(list, seq, func(at found, seq uint64) int { return cmp.Compare(at.seq, seq) })
+		if !is {
+			return nil
+		}
+		shown[i] = true
+		if !show(o.entryOf(m.Subject(), seq, nats.Header(m.Headers()), m.Data())) {
+			return errStop
+		}
+		return nil
+	})
+	for i, at := range list {
+		if !shown[i] {
+			rest = append(rest, at)
+		}
+	}
+	return rest, err != errStop
 }
 
 // may reports whether a record can pass, by what its headers say. What cannot be read is held.
@@ -120,77 +163,19 @@ func (o *Outbox) newest(ctx context.Context) ([]found, error) {
 
 const (
 	scanBatch = 500
+	readBatch = 64          // with their octets, of up to 256 KiB each
 	scanIdle  = time.Minute // after which the engine forgets a scan that died
 )
 
-// errScan: records were lost on their way here, because it took too long or their server died.
-var errScan = errors.New("the list is not whole")
-
-// scan calls f for each record and message, with what their headers say. It ends when there is
-// nothing more, whatever is deleted meanwhile: it never waits for a number of messages.
-// One that died on its way is begun again, so f may be called more than once for one record.
-func (o *Outbox) scan(ctx context.Context, f func(found) error) (err error) {
-	began := time.Now()
-	for pause := publishPause; ; pause = min(2*pause, time.Second) {
-		if err = o.scanOnce(ctx, f); err == nil || !isSilent(err) {
-			return err
+// scan calls f for each record and message, with what their headers say.
+func (o *Outbox) scan(ctx context.Context, f func(found) error) error {
+	return o.each(ctx, true, func(m jetstream.Msg) error {
+		at, err := o.foundIn(m)
+		if err == nil {
+			err = f(at)
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil || began.Add(publishAll).Before(time.Now()) {
-			return o.explained(err)
-		}
-	}
-}
-
-func (o *Outbox) scanOnce(ctx context.Context, f func(found) error) error {
-	c, err := o.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubjects: []string{o.name + ".*.m.*", o.name + ".*.s"}, AckPolicy: jetstream.AckNonePolicy,
-		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: scanIdle,
-		Replicas: o.stream.CachedInfo().Config.Replicas, // with one it may be on a server that is down
-	})
-	if err != nil {
 		return err
-	}
-	defer o.stream.DeleteConsumer(context.WithoutCancel(ctx), c.CachedInfo().Name)
-	handed := uint64(0) // how many came
-	for ctx.Err() == nil {
-		batch, err := c.FetchNoWait(scanBatch)
-		if err != nil {
-			return err
-		}
-		n := 0
-		for m := range batch.Messages() {
-			n++
-			at, err := o.foundIn(m)
-			if err == nil {
-				err = f(at)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := batch.Error(); err != nil {
-			return err
-		}
-		if n > 0 {
-			handed += uint64(n)
-			continue
-		}
-		// There is nothing more, or the engine is slow: only it knows.
-		info, err := within(ctx, o.store, c.Info)
-		switch {
-		case err != nil:
-			return err
-		case info.Delivered.Consumer != handed:
-			return fmt.Errorf("%w: of %d records %d came", errScan, info.Delivered.Consumer, handed)
-		case info.NumPending == 0:
-			return nil
-		}
-	}
-	return ctx.Err()
+	})
 }
 
 func (o *Outbox) foundIn(m jetstream.Msg) (found, error) {

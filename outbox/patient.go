@@ -35,17 +35,30 @@ func (p patient) Deadline() (time.Time, bool) {
 	return time.Now().Add(objectRead), true
 }
 
-// upload is a source whose reads show that the transfer goes on.
+// upload is a source whose reads show that the transfer goes on, and that is not read faster
+// than the engine stores: it refuses what it has to keep in memory above 128 MiB.
 type upload struct {
 	io.Reader
 	ctx   patient
 	store *store
+	ahead int // bytes read since the engine had stored everything
 }
 
-func (u upload) Read(p []byte) (int, error) {
+// maxAhead is how far the engine may be behind.
+const maxAhead = 8 << 20
+
+func (u *upload) Read(p []byte) (int, error) {
 	u.ctx.Deadline()
 	if err := u.store.diskRoom(int64(len(p)), spareForMail); err != nil {
 		return 0, err
 	}
-	return u.Reader.Read(p)
+	if u.ahead >= maxAhead {
+		if err := u.store.objectsStored(u.ctx); err != nil {
+			return 0, err
+		}
+		u.ahead = 0
+	}
+	n, err := u.Reader.Read(p)
+	u.ahead += n
+	return n, err
 }

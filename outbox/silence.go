@@ -32,7 +32,7 @@ func isSilent(err error) bool {
 	for _, one := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 		nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrNoServers, nats.ErrReconnectBufExceeded,
-		nats.ErrStaleConnection, errUnderWay, errScan,
+		nats.ErrStaleConnection, errUnderWay,
 	} {
 		if errors.Is(err, one) {
 			return true

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// store is the stream, with the few calls that the queue is made of. Each of them may be
-// where the process dies, so each passes the seam, before and after.
+// store is the stream, with the few calls that the queue is made of. Each may be where the
+// process dies, so each passes the seam, before and after.
 type store struct {
 	name   string
 	nc     *nats.Conn
@@ -35,11 +35,12 @@ type store struct {
 
 // The headers of what is stored. They repeat what a list needs to know without the payload.
 const (
-	headWrite    = "Outbox-Write"    // different for each write: it is how a writer knows its own
-	headStatus   = "Outbox-Status"   // of a state record, and of a message that Retry stored
-	headChanged  = "Outbox-Changed"  // when it came to that, RFC 3339
-	headEnqueued = "Outbox-Enqueued" // RFC 3339
-	headRoute    = "Outbox-Route"
+	headWrite     = "Outbox-Write"    // different for each write: it is how a writer knows its own
+	headStatus    = "Outbox-Status"   // of a state record, and of a message that Retry stored
+	headChanged   = "Outbox-Changed"  // when it came to that, RFC 3339
+	headEnqueued  = "Outbox-Enqueued" // RFC 3339
+	headRoute     = "Outbox-Route"
+	headNotBefore = "Outbox-Not-Before" // RFC 3339; of a message, and of the state Deferred
 
 	headExpect        = "Nats-Expected-Last-Subject-Sequence"
 	headExpectSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
@@ -61,7 +62,7 @@ func (s *store) stateSubject(id ID) string { return s.name + "." + string(id) + 
 func (s *store) anySubject(id ID) string   { return s.name + "." + string(id) + ".>" }
 func (s *store) wakeSubject() string       { return s.name + ".wake" } // not of the stream
 
-// idOf is the ID in a subject of the stream, and whether it is that of a state record.
+// idOf is the ID in a subject, and whether it is that of a state record.
 func (s *store) idOf(subject string) (id ID, isState bool) {
 	token := strings.Split(strings.TrimPrefix(subject, s.name+"."), ".")
 	return ID(token[0]), len(token) > 1 && token[1] == "s"
@@ -169,14 +170,6 @@ func (s *store) durable() error {
 	return s.sync()
 }
 
-// send publishes m, in a group if the engine syncs each publish.
-func (s *store) send(ctx context.Context, m *nats.Msg) (uint64, error) {
-	if s.sync == nil {
-		return s.publishOnce(ctx, m)
-	}
-	return s.publishGrouped(ctx, m)
-}
-
 func (s *store) publishOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTime)
 	defer cancel()
@@ -247,6 +240,9 @@ func heads(st *state) nats.Header {
 	h.Set(headEnqueued, st.Enqueued.Format(time.RFC3339Nano))
 	if st.Route != "" {
 		h.Set(headRoute, st.Route)
+	}
+	if !st.NotBefore.IsZero() {
+		h.Set(headNotBefore, st.NotBefore.Format(time.RFC3339Nano))
 	}
 	return h
 }

@@ -211,18 +211,3 @@ func drain(c <-chan struct{}) (n int) {
 		}
 	}
 }
-
-// fetch asks a consumer for up to n messages that are there now.
-func (k *work) fetch(ctx context.Context, c jetstream.Consumer, n int) (list []jetstream.Msg) {
-	if n <= 0 || ctx.Err() != nil || k.pass("fetch") != nil {
-		return nil
-	}
-	batch, err := c.FetchNoWait(n)
-	if err != nil {
-		return nil // the next poll asks again
-	}
-	for m := range batch.Messages() {
-		list = append(list, m)
-	}
-	return list
-}

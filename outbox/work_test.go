@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -219,5 +220,36 @@ func TestWorkRefuses(t *testing.T) {
 	ob.Close()
 	if err := ob.Work(deadline(t), &outbox.WorkOptions{Client: func(string) (*submission.Client, error) { return nil, nil }}); !errors.Is(err, outbox.ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// What is not due costs no look at its record, and does not stall what is due: an engine that
+// starts delivers all of it.
+func TestDeferredMailStallsNothing(t *testing.T) {
+	srv := smtptest.New(t, nil)
+	ob := open(t, nil)
+	const n = 100
+	for range n {
+		enqueue(t, ob, envelope(), &outbox.Item{NotBefore: time.Now().Add(time.Hour)})
+	}
+	soon := enqueue(t, ob, envelope(), &outbox.Item{NotBefore: time.Now().Add(time.Millisecond)})
+	id := enqueue(t, ob, envelope(), &outbox.Item{NotBefore: time.Now().Add(time.Hour), Key: "retried"})
+	if err := ob.Cancel(deadline(t), id); err != nil {
+		t.Fatal(err)
+	}
+	var looks atomic.Int64
+	outbox.SetSeam(ob, func(call string) error {
+		if call == "last" {
+			looks.Add(1)
+		}
+		return nil
+	})
+	w := work(t, ob, srv, func(w *outbox.WorkOptions) { w.Workers = 1 })
+	if r := w.must(outbox.Sent); r.ID != soon {
+		t.Errorf("%+v", r)
+	}
+	w.stop()
+	if got := looks.Load(); got > n/10 {
+		t.Errorf("%d looks at records", got)
 	}
 }

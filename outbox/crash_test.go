@@ -34,7 +34,7 @@ func newCrash(n int) *crash { return &crash{left: n, dead: make(chan struct{})} 
 
 // noCall are the points that are no calls for a process that lives on: fetches and looks at
 // the pauses come as often as they like, and an acknowledgment has no answer.
-var noCall = map[string]bool{"fetch": true, "paused": true, "commit": true, "committed": true, "ack": true, "ack done": true}
+var noCall = map[string]bool{"fetch": true, "scan": true, "paused": true, "commit": true, "committed": true, "ack": true, "ack done": true}
 
 func (c *crash) seam(call string) error {
 	c.mu.Lock()

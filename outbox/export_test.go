@@ -55,3 +55,22 @@ func WithoutEmbedded() (restore func()) {
 	engine.Register(nil)
 	return func() { engine.Register(s) }
 }
+
+// StealFromScans takes n messages from each scan under way, as if their delivery was lost.
+func StealFromScans(o *Outbox, n int) (stolen int, err error) {
+	names := o.stream.ConsumerNames(context.Background())
+	for name := range names.Name() {
+		c, err := o.stream.Consumer(context.Background(), name)
+		if err != nil || c.CachedInfo().Config.Durable != "" {
+			continue
+		}
+		batch, err := c.FetchNoWait(n)
+		if err != nil {
+			return stolen, err
+		}
+		for range batch.Messages() {
+			stolen++
+		}
+	}
+	return stolen, names.Err()
+}

@@ -66,7 +66,13 @@ func TestManyAtOnce(t *testing.T) {
 // stored in a group can be worked on: its sequence is known.
 func TestGroupsAtWork(t *testing.T) {
 	srv := smtptest.New(t, nil)
-	ob := open(t, nil)
+	ob := open(t, func(o *outbox.Options) {
+		o.Observe = func(e outbox.Event) {
+			if e.Kind == outbox.EventLate || e.Kind == outbox.EventEngine {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
 	const n = 200
 	w := work(t, ob, srv, func(w *outbox.WorkOptions) { w.Workers = 64 })
 	var all sync.WaitGroup

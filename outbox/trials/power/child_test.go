@@ -30,8 +30,9 @@ type task struct {
 	Policy  outbox.Policy
 	Sync    time.Duration
 	Writers int
-	Batch   int // every tenth time so many at once
-	Large   int // every so manieth message is a large one; 0 is none
+	Batch   int  // every tenth time so many at once
+	Batches bool // always
+	Large   int  // every so manieth message is a large one; 0 is none
 	Last    bool
 }
 
@@ -106,7 +107,7 @@ func (k *task) run(ctx context.Context) error {
 
 // enqueue queues a message, or a batch, and says that it was acknowledged.
 func (k *task) enqueue(ctx context.Context, ob *outbox.Outbox, name string, n int) {
-	if k.Batch == 0 || n%10 != 5 {
+	if k.Batch == 0 || n%10 != 5 && !k.Batches {
 		key := fmt.Sprintf("%s-0-1-%d", name, k.size(n))
 		if _, err := ob.Enqueue(ctx, envelope(key), bytes.NewReader(body(key)), &outbox.Item{Key: key}); err == nil {
 			say("acknowledged", []string{key})

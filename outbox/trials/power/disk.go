@@ -28,8 +28,10 @@ type Disk struct {
 	nodes   map[uint64]*node
 	log     []change // of names, not durable yet
 	left    int      // changes and syncs until the failure; 0 is none
-	down    bool     // the power is gone: whoever calls waits
-	ended   bool     // and nobody lives who could see an answer
+	syncs   int      // the same for syncs of the file with this name only
+	name    string
+	down    bool // the power is gone: whoever calls waits
+	ended   bool // and nobody lives who could see an answer
 	Failed  chan struct{}
 	serial  uint64 // of the newest change
 	Changes int    // changes and syncs since the power came
@@ -81,6 +83,29 @@ func (d *Disk) FailAfter(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.left = n
+}
+
+// FailBeforeSync has it fail before the nth sync of a file with this name.
+func (d *Disk) FailBeforeSync(name string, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.name, d.syncs = name, n
+}
+
+// beforeSync reports whether the power is still there.
+func (d *Disk) beforeSync(n *node) bool {
+	for _, dir := range d.nodes {
+		if d.syncs > 0 && dir.names[d.name] == n {
+			if d.syncs--; d.syncs == 0 {
+				d.fail()
+			}
+			break
+		}
+	}
+	for d.down && !d.ended {
+		d.back.Wait()
+	}
+	return !d.ended
 }
 
 // Fail has it fail now.
@@ -195,13 +220,16 @@ func (c change) settle(dir *node) (rest change) {
 	return rest
 }
 
-// Restart brings the power back: what programs see is what was durable, and of the rest each
-// piece by the chance luck, from 0 to 1.
-func (d *Disk) Restart(random *rand.Rand, luck float64) {
+// Luck is the chance of each piece that was not synced to be there nevertheless, from 0 to 1.
+type Luck struct{ Writes, Names float64 }
+
+// Restart brings the power back: what programs see is what was durable, and of the rest what
+// had luck.
+func (d *Disk) Restart(random *rand.Rand, luck Luck) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.log {
-		if random.Float64() < luck {
+		if random.Float64() < luck.Names {
 			c.settle(nil)
 		} else if d.Model == Journal {
 			break
@@ -210,15 +238,15 @@ func (d *Disk) Restart(random *rand.Rand, luck float64) {
 	seen := map[*node]bool{}
 	d.recover(d.nodes[rootIno], seen, func(n *node) {
 		for _, w := range n.pending {
-			if random.Float64() < luck {
-				if random.Float64() < luck/2 {
+			if random.Float64() < luck.Writes {
+				if random.Float64() < luck.Writes/2 {
 					w = w.torn(random)
 				}
 				n.disk = w.on(n.disk)
 			}
 		}
 	})
-	d.log, d.left, d.down, d.ended, d.Changes = nil, 0, false, false, 0
+	d.log, d.left, d.syncs, d.down, d.ended, d.Changes = nil, 0, 0, false, false, 0
 	d.Failed = make(chan struct{})
 }
 

@@ -47,7 +47,7 @@ func TestModels(t *testing.T) {
 				d.Fail()
 				d.Release()
 				unmount()
-				d.Restart(rand.New(rand.NewPCG(1, 1)), 0)
+				d.Restart(rand.New(rand.NewPCG(1, 1)), Luck{})
 				mount(t, r.dir, d)
 				if got := r.all(); got != want {
 					t.Errorf("left is %q, want %q", got, want)
@@ -72,7 +72,7 @@ func TestLuck(t *testing.T) {
 		d.Fail()
 		d.Release()
 		unmount()
-		d.Restart(rand.New(rand.NewPCG(seed, 1)), 0.5)
+		d.Restart(rand.New(rand.NewPCG(seed, 1)), Luck{0.5, 0.5})
 		a, b, c := d.nodes[rootIno].names["a"], d.nodes[rootIno].names["b"], d.nodes[rootIno].names["c"]
 		tails[len(a.data)] = true
 		if c != nil && b == nil {

@@ -180,7 +180,13 @@ func (m *mounted) Writev(<-chan struct{}, *fuse.WriteIn, [][]byte) (uint32, fuse
 func (m *mounted) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
 
 func (m *mounted) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	return m.call(&in.InHeader, true, func(n *node) fuse.Status { m.disk.sync(n); return fuse.OK })
+	return m.call(&in.InHeader, true, func(n *node) fuse.Status {
+		if !m.disk.beforeSync(n) {
+			return fuse.EIO
+		}
+		m.disk.sync(n)
+		return fuse.OK
+	})
 }
 
 func (m *mounted) FsyncDir(stop <-chan struct{}, in *fuse.FsyncIn) fuse.Status {

@@ -28,8 +28,28 @@ func TestAcknowledgedMail(t *testing.T) {
 			t.Parallel()
 			tr := newTrial(t, m, task{Writers: 24, Batch: 20, Large: 7})
 			for i := range times(4) {
-				tr.luck = float64(i%2) / 2
+				tr.luck = Luck{float64(i%2) / 2, float64(i%2) / 2}
 				tr.fail()
+			}
+			tr.last()
+			if len(tr.lost) > 0 {
+				t.Errorf("lost: %v", tr.lost)
+			}
+		})
+	}
+}
+
+// TestBatches has the power fail in the middle of the commit of a batch, where a part of it
+// is on the disk already: the rest is completed from what was staged, or none is there.
+func TestBatches(t *testing.T) {
+	for _, m := range []Model{Journal, Strict} {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			tr := newTrial(t, m, task{Writers: 1, Batch: 50, Batches: true})
+			tr.luck = Luck{Writes: 0.95}
+			for i := range times(6) {
+				tr.disk.FailBeforeSync("1.blk", 3+i)
+				tr.live(nil)
 			}
 			tr.last()
 			if len(tr.lost) > 0 {
@@ -49,7 +69,7 @@ func TestMailThatIsSent(t *testing.T) {
 				t.Parallel()
 				tr := newTrial(t, m, task{Writers: 4, Batch: 5, Large: 9, Addr: sends, Policy: policy})
 				for i := range times(3) {
-					tr.luck = float64(i%2) / 2
+					tr.luck = Luck{float64(i%2) / 2, float64(i%2) / 2}
 					tr.fail()
 				}
 				tr.last()

@@ -33,8 +33,8 @@ type trial struct {
 	disk   *Disk
 	mount  string
 	random *rand.Rand
-	most   int     // changes and syncs until a failure, at most
-	luck   float64 // that what was not synced is there nevertheless
+	most   int  // changes and syncs until a failure, at most
+	luck   Luck // that what was not synced is there nevertheless
 	srv    *smtptest.Server
 
 	acknowledged map[string]time.Time

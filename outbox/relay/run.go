@@ -34,6 +34,9 @@ const (
 // message's way into the queue and the end of its row. Rows for which that is too long ago are
 // marked and not moved.
 //
+// SQLite lets one connection write at a time: give yours a busy timeout, or Insert fails while
+// Run writes, and Run waits a second and more whenever you do.
+//
 // The error is about the arguments, or says that the queue was closed. With PostgreSQL, MySQL
 // and MariaDB a transaction is open while rows are moved: some seconds at most, longer only if
 // the queue does not answer. It locks the rows that it moves, and nothing that Insert needs.

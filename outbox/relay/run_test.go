@@ -89,16 +89,16 @@ func TestWhenRunLooks(t *testing.T) {
 	down := errors.New("down")
 	for name, c := range map[string]struct {
 		f     *fake
+		rows  int
 		begin string
 		want  []time.Duration
 	}{
-		"an empty table":          {&fake{dialect: SQLite}, "SELECT seq FROM outbox_relay WHERE error", seconds(0, 1, 2, 3, 4)},
-		"a database that is down": {&fake{dialect: SQLite, fail: func(call string) error { return down }}, "connect", seconds(0, 1, 3, 7, 15, 31, 61, 91)},
-		"a full queue":            {&fake{dialect: SQLite, enqueue: func(context.Context, string) error { return outbox.ErrFull }}, "enqueue", seconds(0, 1, 3, 7, 15)},
+		"an empty table":              {&fake{dialect: SQLite}, 0, "SELECT seq FROM outbox_relay WHERE error", seconds(0, 1, 2, 3, 4)},
+		"a database that is down":     {&fake{dialect: SQLite, fail: func(call string) error { return down }}, 0, "connect", seconds(0, 1, 3, 7, 15, 31, 61, 91)},
+		"a full queue":                {&fake{dialect: SQLite, enqueue: func(context.Context, string) error { return outbox.ErrFull }}, 1, "enqueue", seconds(0, 1, 3, 7, 15)},
+		"a full queue, and many rows": {&fake{dialect: SQLite, enqueue: func(context.Context, string) error { return outbox.ErrFull }}, 9, "enqueue", seconds(0, 0, 0, 1, 1, 1, 3, 3, 3, 7, 7, 7)},
 	} {
-		if name == "a full queue" {
-			c.f.add(1)
-		}
+		c.f.add(c.rows)
 		at, err := during(t, c.f, c.want[len(c.want)-1]+time.Second/2, c.begin)
 		if err != nil || !slices.Equal(at, c.want) {
 			t.Errorf("%s: at %v, want %v, %v", name, at, c.want, err)

@@ -49,11 +49,17 @@ func (o *Outbox) consumers(ctx context.Context, lease time.Duration) ([]jetstrea
 	return list, nil
 }
 
-// consumersAtLast asks for them until the engine can make them. In this process it cannot while
-// the disk is full.
+// consumersAtLast asks for them until the engine can make them, and for the routes that are
+// paused, so that nothing of theirs is sent before they are known. An engine in this process
+// cannot make them while the disk is full.
 func (k *work) consumersAtLast(ctx context.Context) ([]jetstream.Consumer, error) {
 	for first := true; ; first = false {
 		list, err := k.consumers(ctx, k.Lease)
+		if err == nil {
+			if unread := k.readPaused(ctx); isSilent(unread) { // another failure is told, and mended, later
+				err = unread
+			}
+		}
 		if err == nil || k.remote && !isSilent(err) || ctx.Err() != nil {
 			return list, err
 		}

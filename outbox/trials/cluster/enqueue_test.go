@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +36,7 @@ func testLeaderStopped(t *testing.T, n *nodes) {
 	for round := range rounds {
 		leader := n.list[n.leader(ctx, js, "leader")]
 		stop, start := leader.kill, leader.start
-		if rand.N(2) == 0 {
+		if round%2 == 1 {
 			stop, start = leader.freeze, leader.thaw
 		}
 		keys := make(chan string, each)

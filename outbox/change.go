@@ -164,6 +164,11 @@ func (o *Outbox) retry(ctx context.Context, id ID) (*state, error) {
 		if m.bad != nil {
 			return nil, m.bad
 		}
+		if len(next.Recipients) == 0 { // written by a program that could not read the message
+			if next, err = m.heldUnread(e.state).retried(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	next.Changed = time.Now().UTC()
 	next.Since = next.Changed
@@ -179,6 +184,14 @@ func (o *Outbox) retry(ctx context.Context, id ID) (*state, error) {
 		err = ErrFull
 	}
 	return next, err
+}
+
+// heldUnread is the state of a message that can be read now, and whose record st is of a
+// program that could not: it knew nothing but the ID.
+func (e *entry) heldUnread(st *state) *state {
+	whole := e.message.state()
+	whole.Status, whole.Err = st.Status, st.Err
+	return whole
 }
 
 // clear removes the message of a state that is over, after the state was stored.

@@ -29,7 +29,7 @@ var packages = map[string]string{
 	"submission": library, "smtptest": library + "/smtptest", "sasl": "github.com/emersion/go-sasl",
 	"base64": "encoding/base64", "bytes": "bytes", "context": "context", "errors": "errors", "expvar": "expvar",
 	"fmt": "fmt", "http": "net/http", "io": "io", "log": "log", "mail": "net/mail", "mime": "mime", "multipart": "mime/multipart",
-	"net": "net", "os": "os", "pem": "encoding/pem", "rand": "crypto/rand", "quotedprintable": "mime/quotedprintable", "signal": "os/signal",
+	"net": "net", "os": "os", "outbox": library + "/outbox", "pem": "encoding/pem", "rand": "crypto/rand", "quotedprintable": "mime/quotedprintable", "signal": "os/signal",
 	"slices": "slices", "slog": "log/slog", "strings": "strings", "sync": "sync", "synctest": "testing/synctest", "syscall": "syscall",
 	"testing": "testing", "textproto": "net/textproto", "time": "time", "tls": "crypto/tls", "url": "net/url", "x509": "crypto/x509",
 }
@@ -45,6 +45,8 @@ var prelude = map[string]struct{ typ, value string }{
 	"message": {"io.Reader", `strings.NewReader("Subject: Your order\n\nIt is on its way.\n")`},
 	"logger":  {"*slog.Logger", "slog.New(slog.DiscardHandler)"},
 	"err":     {"error", "error(nil)"},
+	"queue":   {"*outbox.Outbox", ""}, // compiled only
+	"id":      {"outbox.ID", ""},
 	"failed":  {"*submission.SendError", "&submission.SendError{}"},
 }
 

@@ -22,6 +22,7 @@ package docs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -146,11 +147,39 @@ func newModule(t *testing.T, root, folder string) *module {
 		}
 		m.file(name, string(text))
 	}
-	_, err := m.command("go", "mod", "edit", "-module=snippets", "-require="+library+"@v0.0.0", "-replace="+library+"="+root)
-	if err != nil {
+	edit := []string{"mod", "edit", "-module=snippets"}
+	for path, dir := range m.replaced(filepath.Join(root, folder)) {
+		edit = append(edit, "-replace="+path+"="+dir)
+	}
+	edit = append(edit, "-require="+library+"@v0.0.0", "-replace="+library+"="+root)
+	if _, err := m.command("go", edit...); err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// replaced are the modules that a module has replaced by folders, which are found from where it
+// stands and not from here.
+func (m *module) replaced(from string) map[string]string {
+	text, err := m.command("go", "mod", "edit", "-json")
+	var mod struct {
+		Replace []struct {
+			Old, New struct{ Path, Version string }
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &mod)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	folders := map[string]string{}
+	for _, r := range mod.Replace {
+		if r.New.Version == "" && !filepath.IsAbs(r.New.Path) {
+			folders[r.Old.Path] = filepath.Join(from, r.New.Path)
+		}
+	}
+	return folders
 }
 
 // check compiles snippets, and runs those that are to be run. The error names the line of the

@@ -29,7 +29,7 @@ var packages = map[string]string{
 	"submission": library, "smtptest": library + "/smtptest", "sasl": "github.com/emersion/go-sasl",
 	"base64": "encoding/base64", "bytes": "bytes", "context": "context", "errors": "errors", "expvar": "expvar",
 	"fmt": "fmt", "http": "net/http", "io": "io", "log": "log", "mail": "net/mail", "mime": "mime", "multipart": "mime/multipart",
-	"net": "net", "os": "os", "outbox": library + "/outbox", "pem": "encoding/pem", "rand": "crypto/rand", "quotedprintable": "mime/quotedprintable", "signal": "os/signal",
+	"net": "net", "os": "os", "outbox": library + "/outbox", "relay": library + "/outbox/relay", "sql": "database/sql", "pem": "encoding/pem", "rand": "crypto/rand", "quotedprintable": "mime/quotedprintable", "signal": "os/signal",
 	"slices": "slices", "slog": "log/slog", "strings": "strings", "sync": "sync", "synctest": "testing/synctest", "syscall": "syscall",
 	"testing": "testing", "textproto": "net/textproto", "time": "time", "tls": "crypto/tls", "url": "net/url", "x509": "crypto/x509",
 }
@@ -47,6 +47,7 @@ var prelude = map[string]struct{ typ, value string }{
 	"err":     {"error", "error(nil)"},
 	"queue":   {"*outbox.Outbox", ""}, // compiled only
 	"id":      {"outbox.ID", ""},
+	"db":      {"*sql.DB", ""},
 	"failed":  {"*submission.SendError", "&submission.SendError{}"},
 }
 

@@ -15,7 +15,7 @@ var screenshots = flag.String("screenshots", "", "`directory` for pictures of th
 
 // inaccessible lists what a reader with a screen reader, or with weak eyes, has
 // trouble with: fields without a label, tables without a caption or cells without a header,
-// and texts whose contrast is below 4.5 (WCAG 2.2, 1.4.3).
+// texts whose contrast is below 4.5 (WCAG 2.2, 1.4.3), and what a narrow window squeezes or cuts off.
 const inaccessible = `(() => {
 	const bad = [];
 	for (const e of document.querySelectorAll("input:not([type=hidden]), select"))
@@ -36,6 +36,8 @@ const inaccessible = `(() => {
 		const [a, z] = [lum(fore), lum(back)].sort((x, y) => y - x), ratio = (a + .05) / (z + .05);
 		if (ratio < 4.5) bad.push("contrast " + ratio.toFixed(2) + ": " + e.outerHTML.slice(0, 100));
 	}
+	for (const e of document.querySelectorAll("td"))
+		if (innerWidth < 500 && e.innerText.trim() && e.clientWidth < innerWidth / 2) bad.push("squeezed: " + e.innerText);
 	if (document.documentElement.scrollWidth > innerWidth) bad.push("wider than the window: " + document.documentElement.scrollWidth);
 	return bad;
 })()`

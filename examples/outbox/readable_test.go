@@ -36,7 +36,7 @@ const inaccessible = `(() => {
 		const [a, z] = [lum(fore), lum(back)].sort((x, y) => y - x), ratio = (a + .05) / (z + .05);
 		if (ratio < 4.5) bad.push("contrast " + ratio.toFixed(2) + ": " + e.outerHTML.slice(0, 100));
 	}
-	for (const e of document.querySelectorAll("td"))
+	for (const e of document.querySelectorAll("td, tbody th"))
 		if (innerWidth < 500 && e.innerText.trim() && e.clientWidth < innerWidth / 2) bad.push("squeezed: " + e.innerText);
 	if (document.documentElement.scrollWidth > innerWidth) bad.push("wider than the window: " + document.documentElement.scrollWidth);
 	return bad;

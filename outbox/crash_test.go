@@ -166,13 +166,15 @@ func (l life) crashAt(t *testing.T, n int, lives bool, count map[string]int) boo
 			return isTold()
 		}
 	})
-	ob.Close()
 	where := fmt.Sprintf("crash %d at %q, lives: %v", n, c.at, lives)
 
-	// The second one.
-	ob = open(t, in)
+	if !lives { // the second one
+		ob.Close()
+		ob = open(t, in)
+		outbox.Hasten(ob)
+	}
+	outbox.SetSeam(ob, nil)
 	defer ob.Close()
-	outbox.Hasten(ob)
 	if err != nil {
 		if id, err = l.enqueue(t, ob); err != nil && !errors.Is(err, outbox.ErrDuplicate) {
 			t.Fatalf("%s: %v", where, err)

@@ -141,13 +141,10 @@ type door struct {
 	closed chan struct{}
 }
 
-func (d *door) Close() error {
-	select {
-	case <-d.closed:
-	default:
-		close(d.closed)
-	}
-	return d.Listener.Close()
+func (d *door) Close() error { // net/http calls it once
+	err := d.Listener.Close()
+	close(d.closed)
+	return err
 }
 
 // The mail that is under way when the service is to end gets its verdict, and no order is taken

@@ -44,6 +44,11 @@ func (k *work) deliver(ctx context.Context, m jetstream.Msg) {
 	}
 }
 
+// surelyGone is how often a cluster must have delivered a message whose record it does not know
+// before that is believed: a server that was cut off may answer before it notices that others
+// chose another leader, and a delivery that was acknowledged by mistake is never made again.
+const surelyGone = 4
+
 // claim reports whether no other worker of this process has the message in hand, and takes it.
 func (o *Outbox) claim(id ID) bool {
 	o.mu.Lock()
@@ -83,15 +88,16 @@ func (k *work) keepAlive(m jetstream.Msg) (stop func()) {
 // consider looks at the record of a message and does what its status asks for. It returns the
 // time until the message is to be delivered again; 0 is never.
 func (k *work) consider(ctx context.Context, id ID, m jetstream.Msg) (again time.Duration, err error) {
-	e, err := k.last(k.writes, id)
-	if errors.Is(err, ErrNotFound) {
-		return 0, nil
-	}
+	meta, err := m.Metadata()
 	if err != nil {
 		return 0, err
 	}
-	meta, err := m.Metadata()
+	e, err := k.last(k.writes, id)
 	switch {
+	case errors.Is(err, ErrNotFound) && k.remote && meta.NumDelivered < surelyGone:
+		return k.Lease, nil
+	case errors.Is(err, ErrNotFound):
+		return 0, nil
 	case err != nil:
 		return 0, err
 	case !e.isState && e.seq != meta.Sequence.Stream:

@@ -224,3 +224,25 @@ func (s *slow) answers(c, to net.Conn) {
 		}
 	}
 }
+
+// A server of a cluster that does not know a message for a moment is not believed: the
+// delivery that it would end is never made again.
+func TestMessageThatIsNotKnownForAMoment(t *testing.T) {
+	lamp, srv := newLamp(t, true), smtptest.New(t, nil)
+	ob, err := outbox.Open(deadline(t), &outbox.Options{URL: lamp.on()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ob.Close() })
+	enqueue(t, ob, envelope(), nil)
+	var asked atomic.Int64
+	outbox.SetSeam(ob, func(call string) error {
+		if call == "last" && asked.Add(1) <= 2 {
+			return outbox.ErrNotFound
+		}
+		return nil
+	})
+	w := work(t, ob, srv, func(o *outbox.WorkOptions) { o.Lease = 50 * time.Millisecond })
+	w.must(outbox.Sent)
+	w.stop()
+}

@@ -27,17 +27,17 @@ func ExampleInsert() {
 	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (number) VALUES (17)"); err != nil {
 		log.Fatal(err)
 	}
-	id, err := relay.Insert(ctx, tx, submission.Envelope{
+	err = relay.Insert(ctx, tx, submission.Envelope{
 		From: "shop@example.org",
 		To:   submission.To("customer@example.net"),
-	}, strings.NewReader("Subject: Your order\r\n\r\nThank you.\r\n"), nil)
+	}, strings.NewReader("Subject: Your order\r\n\r\nThank you.\r\n"), &outbox.Item{Key: "order 17"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	if err := tx.Commit(); err != nil {
 		log.Fatal(err)
 	}
-	log.Print("the confirmation will be in the queue as ", id)
+	log.Print("the confirmation will be in the queue as ", outbox.IDOf("order 17"))
 }
 
 // A worker of your program moves the rows, for as long as it runs.

@@ -19,31 +19,29 @@ const insertRow = "INSERT INTO " + table + " (id, version, envelope, item, body)
 // anything is stored. A nil Item is the zero Item. It asks the database one more thing, what it
 // is; so a message takes two statements.
 //
-// The ID is the one that the message will have in the queue, for outbox.Outbox.Get: store it
-// beside your own row. If Item.Key is empty the key there is the id of the row, which is random.
-// With a key of your own, another message with it, in the queue or in the table, makes this one a
-// duplicate, which is not sent, or a conflict, which is kept and marked when Run finds it.
+// If Item.Key is empty the key in the queue is the id of the row, which is random. With a key of
+// your own, such as the number of the order, outbox.IDOf tells the ID that the message will have
+// in the queue, for outbox.Outbox.Get. Another message with that key, in the queue or in the
+// table, makes this one a duplicate, which is not sent, or a conflict, which is kept and marked
+// when Run finds it.
 //
 // msg is read to its end, into memory, and is one value of one row. PostgreSQL and SQLite take 1 GB,
 // MySQL and MariaDB what their max_allowed_packet says, 16 MiB or 64 MiB if nobody set it.
 //
 // After an error of the database the transaction may be unusable: roll it back.
-func Insert(ctx context.Context, tx *sql.Tx, env submission.Envelope, msg io.Reader, it *outbox.Item) (outbox.ID, error) {
+func Insert(ctx context.Context, tx *sql.Tx, env submission.Envelope, msg io.Reader, it *outbox.Item) error {
 	if tx == nil {
-		return "", failed("insert", errors.New("no transaction"))
+		return failed("insert", errors.New("no transaction"))
 	}
 	r, err := newRow(env, msg, it)
 	if err != nil {
-		return "", failed("insert", err)
+		return failed("insert", err)
 	}
 	d, err := dialectOf(ctx, tx)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, d.bind(insertRow), r.id, rowVersion, r.envelope, r.item, r.body)
 	}
-	if err != nil {
-		return "", failed("insert", err)
-	}
-	return outbox.IDOf(r.key(it)), nil
+	return failed("insert", err)
 }
 
 // newRow checks a message and reads it.

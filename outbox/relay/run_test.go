@@ -186,7 +186,7 @@ func TestRunRefuses(t *testing.T) {
 	if err := Run(context.Background(), f.mover(t).db, nil); err == nil {
 		t.Error("no queue")
 	}
-	if _, err := Insert(context.Background(), nil, outboxEnvelope, strings.NewReader(""), nil); err == nil {
+	if err := Insert(context.Background(), nil, outboxEnvelope, strings.NewReader(""), nil); err == nil {
 		t.Error("no transaction")
 	}
 }

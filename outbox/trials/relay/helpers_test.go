@@ -91,7 +91,8 @@ func envelope(to string) submission.Envelope {
 
 func text(body string) string { return "Subject: test\r\n\r\n" + body + "\r\n" }
 
-// insert stores a message in a transaction of its own.
+// insert stores a message in a transaction of its own. It returns the ID that the message will
+// have in the queue.
 func insert(t testing.TB, db *sql.DB, to, body string, it *outbox.Item) outbox.ID {
 	t.Helper()
 	tx, err := db.BeginTx(deadline(t), nil)
@@ -99,14 +100,52 @@ func insert(t testing.TB, db *sql.DB, to, body string, it *outbox.Item) outbox.I
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	id, err := relay.Insert(deadline(t), tx, envelope(to), strings.NewReader(text(body)), it)
-	if err == nil {
-		err = tx.Commit()
+	key := rowAdded(t, tx, func() error {
+		return relay.Insert(deadline(t), tx, envelope(to), strings.NewReader(text(body)), it)
+	})
+	if it != nil && it.Key != "" {
+		key = it.Key
 	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return outbox.IDOf(key)
+}
+
+// rowAdded is the id of the row that add adds within tx.
+func rowAdded(t testing.TB, tx *sql.Tx, add func() error) (id string) {
+	t.Helper()
+	before := rowIDs(t, tx)
+	if err := add(); err != nil {
+		t.Fatal(err)
+	}
+	for one := range rowIDs(t, tx) {
+		if !before[one] {
+			id = one
+		}
+	}
+	return id
+}
+
+func rowIDs(t testing.TB, tx *sql.Tx) map[string]bool {
+	t.Helper()
+	rows, err := tx.QueryContext(deadline(t), "SELECT id FROM outbox_relay")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return id
+	defer rows.Close()
+	ids := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }
 
 func count(t testing.TB, db *sql.DB, where string) (n int) {

@@ -84,7 +84,7 @@ func order(ctx context.Context, db *sql.DB, rollBack bool) (enough bool, err err
 	if _, err := tx.ExecContext(ctx, "INSERT INTO orders VALUES ('"+name+"')"); err != nil {
 		return false, err
 	}
-	if _, err := relay.Insert(ctx, tx, envelope(name+"@example.net"), strings.NewReader(text(name)), nil); err != nil || rollBack {
+	if err := relay.Insert(ctx, tx, envelope(name+"@example.net"), strings.NewReader(text(name)), nil); err != nil || rollBack {
 		return false, err
 	}
 	return false, tx.Commit()

@@ -20,7 +20,9 @@ func smallDisk(t *testing.T) string {
 		t.Skip("only root can mount a small disk")
 	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); errors.Is(err, syscall.EPERM) { // a container; .ci/run says so
+		t.Skip("root may not mount here")
+	} else if err != nil {
 		t.Fatal("mounting a small disk: ", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })

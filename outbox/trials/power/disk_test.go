@@ -3,11 +3,14 @@
 package power
 
 import (
+	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -92,8 +95,11 @@ func TestLuck(t *testing.T) {
 func mount(t *testing.T, dir string, d *Disk) (unmount func()) {
 	t.Helper()
 	un, err := Mount(dir, d)
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, fs.ErrNotExist) { // a container; .ci/run says so
+		t.Skip("root may not mount here, or there is no /dev/fuse: ", err)
+	}
 	if err != nil {
-		t.Fatalf("these tests need root and /dev/fuse: %v", err)
+		t.Fatal("these tests need root and /dev/fuse: ", err)
 	}
 	done := false
 	unmount = func() {

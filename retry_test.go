@@ -49,6 +49,15 @@ func retries(t *testing.T, answers []attemptAnswers, set ...func(*submission.Opt
 	return r
 }
 
+// answer sets the answers from now on, and returns those up to now. Sessions that a panic left
+// may still be heard.
+func (r *retried) answer(a ...attemptAnswers) (before []attemptAnswers) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, r.answers = r.answers, a
+	return before
+}
+
 func (r *retried) hook(c smtptest.Command) *smtptest.Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -531,7 +540,7 @@ func TestRetryGivenUpInAnAttempt(t *testing.T) {
 		// It ends together with an attempt that fails.
 		r = retries(t, []attemptAnswers{{}})
 		ctx, cancel = context.WithCancel(t.Context())
-		r.answers = []attemptAnswers{{mail: "451"}}
+		r.answer(attemptAnswers{mail: "451"})
 		_, err = submission.Retry{Backoff: func(int, *submission.SendError) time.Duration { cancel(); return time.Hour }}.Send(ctx, r.Client, memoTo(addrA), r.open)
 		wantOutcome(t, err, submission.NotSent, statusUnsent)
 		if !errors.Is(err, context.Canceled) || len(r.opened) != 1 || time.Since(r.start) != 0 {
@@ -612,7 +621,7 @@ func TestRetryPanics(t *testing.T) {
 		if r.closed != len(r.opened) {
 			t.Errorf("%d of %d sources were closed", r.closed, len(r.opened))
 		}
-		r.answers = []attemptAnswers{{}}
+		r.answer(attemptAnswers{})
 		if err := poolSend(r.Client); err != nil {
 			t.Error(err)
 		}
@@ -690,9 +699,8 @@ func TestRetryAdvises(t *testing.T) {
 
 // poolSendGood sends a message that is no attempt.
 func poolSendGood(r *retried) error {
-	answers := r.answers
-	defer func() { r.answers = answers }()
-	r.answers = []attemptAnswers{{}}
+	answers := r.answer(attemptAnswers{})
+	defer r.answer(answers...)
 	return poolSend(r.Client)
 }
 

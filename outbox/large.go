@@ -84,3 +84,36 @@ func (s *store) sweepObjects(ctx context.Context, age time.Duration) (removed in
 	}
 	return removed, nil
 }
+
+// open is the octets of a message.
+func (s *store) open(ctx context.Context, e *entry) (io.ReadCloser, error) {
+	if e.message.Object == "" {
+		return io.NopCloser(strings.NewReader(string(e.octets))), nil
+	}
+	if err := s.pass("object"); err != nil {
+		return nil, err
+	}
+	long, stop := newPatient(ctx)
+	body, err := s.large.Get(long, e.message.Object)
+	if err == nil {
+		if err = s.pass("object done"); err != nil {
+			body.Close()
+		}
+	}
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return transfer{body, stop}, nil
+}
+
+// transfer is a large message that is read from the store.
+type transfer struct {
+	io.ReadCloser
+	stop context.CancelFunc
+}
+
+func (t transfer) Close() error {
+	defer t.stop()
+	return t.ReadCloser.Close()
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -247,39 +246,6 @@ func heads(st *state) nats.Header {
 	return h
 }
 
-// open is the octets of a message.
-func (s *store) open(ctx context.Context, e *entry) (io.ReadCloser, error) {
-	if e.message.Object == "" {
-		return io.NopCloser(strings.NewReader(string(e.octets))), nil
-	}
-	if err := s.pass("object"); err != nil {
-		return nil, err
-	}
-	long, stop := newPatient(ctx)
-	body, err := s.large.Get(long, e.message.Object)
-	if err == nil {
-		if err = s.pass("object done"); err != nil {
-			body.Close()
-		}
-	}
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	return transfer{body, stop}, nil
-}
-
-// transfer is a large message that is read from the store.
-type transfer struct {
-	io.ReadCloser
-	stop context.CancelFunc
-}
-
-func (t transfer) Close() error {
-	defer t.stop()
-	return t.ReadCloser.Close()
-}
-
 func newNonce() string { return strings.ToLower(rand.Text()) }
 
 func isCode(err error, codes ...jetstream.ErrorCode) bool {
@@ -307,34 +273,4 @@ func isFull(err error) bool {
 func maybeStored(err error) bool {
 	var api *jetstream.APIError
 	return !errors.As(err, &api) && !errors.Is(err, errMoved) && !errors.Is(err, errAbandoned) && !errors.Is(err, nats.ErrMaxPayload)
-}
-
-// entry is one record as it was found. If it cannot be read, bad says why.
-type entry struct {
-	id      ID
-	seq     uint64
-	nonce   string
-	isState bool
-	state   *state // what is true of the message if this is the newest record; never nil
-	message *stored
-	octets  []byte
-	suspect bool // it may have been in hand when a process died
-	bad     error
-}
-
-func (s *store) entryOf(subject string, seq uint64, h nats.Header, data []byte) *entry {
-	e := &entry{seq: seq, nonce: h.Get(headWrite)}
-	e.id, e.isState = s.idOf(subject)
-	if e.isState {
-		e.state, e.bad = decodeState(data)
-	} else if e.message, e.octets, e.bad = decodeMessage(data); e.bad == nil {
-		e.state = e.message.state()
-	}
-	if e.bad == nil && e.state.ID != e.id {
-		e.bad = fmt.Errorf("it says that it is of %.40q", string(e.state.ID))
-	}
-	if e.bad != nil {
-		e.state = &state{ID: e.id, Status: Held, Err: cut(e.bad.Error(), maxErr)}
-	}
-	return e
 }

@@ -31,9 +31,9 @@ func (o *Outbox) EnqueueAll(ctx context.Context, messages iter.Seq[Message]) ([]
 		err = o.storeAll(ctx, list)
 	}
 	stored := err == nil
-	if err != nil && (!maybeStored(err) || errors.Is(err, ErrFull) || errors.Is(err, ErrDuplicate) || errors.Is(err, ErrConflict)) {
+	if err != nil && isFinal(err) {
 		for _, d := range list {
-			o.dropObject(ctx, d.stored.Object)
+			o.dropUnneeded(ctx, d.stored)
 		}
 	}
 	var ids []ID

@@ -205,10 +205,13 @@ func (o *Outbox) storeOne(ctx context.Context, d *draft) (ID, error) {
 		err = ErrFull
 	case errors.Is(err, errMoved):
 		err = o.compare(ctx, s)
+		if s.Key == "" && errors.Is(err, ErrDuplicate) { // nobody else has its ID: the answer was lost
+			err = nil
+		}
 	}
 	if err != nil {
-		if !maybeStored(err) || errors.Is(err, ErrFull) || errors.Is(err, ErrDuplicate) || errors.Is(err, ErrConflict) {
-			o.dropObject(ctx, s.Object)
+		if isFinal(err) {
+			o.dropUnneeded(ctx, s)
 		}
 		if errors.Is(err, ErrDuplicate) || errors.Is(err, ErrConflict) || maybeStored(err) && s.Key != "" {
 			return s.ID, err
@@ -217,6 +220,11 @@ func (o *Outbox) storeOne(ctx context.Context, d *draft) (ID, error) {
 	}
 	o.stored(s)
 	return s.ID, nil
+}
+
+// isFinal reports whether an error of a publish says that the message was not stored by it.
+func isFinal(err error) bool {
+	return !maybeStored(err) || errors.Is(err, ErrFull) || errors.Is(err, ErrDuplicate) || errors.Is(err, ErrConflict)
 }
 
 // stored tells those who wait that there is something to do.

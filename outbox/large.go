@@ -59,6 +59,26 @@ func (s *store) dropObject(ctx context.Context, name string) {
 	s.pass("drop done")
 }
 
+// dropUnneeded removes the object of a message that was refused, unless the message with its key
+// has it: an earlier try of the same call may have stored that.
+func (s *store) dropUnneeded(ctx context.Context, m *stored) {
+	if m.Object == "" {
+		return
+	}
+	if needed, err := s.needs(ctx, m.ID, m.Object); err == nil && !needed {
+		s.dropObject(ctx, m.Object)
+	}
+}
+
+// needs reports whether the message with an ID has its octets in an object, or may have.
+func (s *store) needs(ctx context.Context, id ID, object string) (bool, error) {
+	e, err := s.message(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && (e.bad != nil || e.message.Object == object), err
+}
+
 // sweepObjects removes the objects older than age that no message needs: a crash leaves them.
 func (s *store) sweepObjects(ctx context.Context, age time.Duration) (removed int, err error) {
 	list, err := s.large.List(ctx)
@@ -70,11 +90,10 @@ func (s *store) sweepObjects(ctx context.Context, age time.Duration) (removed in
 			continue
 		}
 		id, _, _ := strings.Cut(info.Name, ".")
-		e, err := s.message(ctx, ID(id))
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		switch needed, err := s.needs(ctx, ID(id), info.Name); {
+		case err != nil:
 			return removed, err
-		}
-		if err == nil && (e.bad != nil || e.message.Object == info.Name) {
+		case needed:
 			continue
 		}
 		if err := s.large.Delete(ctx, info.Name); err != nil {

@@ -47,8 +47,8 @@ func (p *pool) rides(w *waiter) bool {
 // follow appends to the end of a message on s the first flight of the send whose turn it
 // will be on s.
 func (p *pool) follow(s *Session, end []byte) []byte {
-	r := p.follower(s)
 	p.mu.Lock()
+	r := p.follower(s)
 	s.ended = time.Now()
 	if r == nil {
 		s.unfollowed = true
@@ -61,33 +61,26 @@ func (p *pool) follow(s *Session, end []byte) []byte {
 	return r.Board(s.link, end)
 }
 
-// follower returns the ride of a send on s; nil for none.
+// follower returns the ride of a send on s; nil for none. The pool is locked, but for the
+// time in which the envelope is written.
 func (p *pool) follower(s *Session) *ride {
-	if p.noRides.Load() || p.wornAfter(s, 1) {
-		return nil // the next message is not for this session
-	}
-	p.mu.Lock()
-	if !p.pace.even(p.slots) {
-		p.mu.Unlock()
-		return nil
+	if p.noRides.Load() || p.wornAfter(s, 1) || !p.pace.even(p.slots) {
+		return nil // the next message is not for this session, or another one may be free earlier
 	}
 	w := p.firstFree(p.soonFree())
 	if w == nil {
-		p.mu.Unlock()
 		return nil
 	}
 	w.boards = true
 	p.mu.Unlock()
 	r := w.board(s)
-
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	w.boards = false
-	if r == nil {
+	switch {
+	case r == nil:
 		p.serveIdle() // one may have come to rest meanwhile
 		return nil
-	}
-	if w.place == nil {
+	case w.place == nil:
 		return nil // it has had its turn, or left
 	}
 	w.ride, s.ride = r, r
@@ -134,8 +127,8 @@ func (p *pool) soonFree() (n int) {
 	return n
 }
 
-// firstFree returns the first waiter that does not ride, behind so many others that do not;
-// nil when there is none. The pool is locked.
+// firstFree returns the waiter that has so many in front of it who do not ride, and does not
+// ride itself; nil when there is none. The pool is locked.
 func (p *pool) firstFree(behind int) *waiter {
 	for e := p.waiters.Front(); e != nil; e = e.Next() {
 		w := e.Value.(*waiter)

@@ -41,7 +41,7 @@ type Session struct {
 	used          bool      // it had a transaction
 	ride          *ride     // the envelope that is on its way after the message, nil for none
 	ended         time.Time // when the end of its message was written, zero when the verdict is in
-	unfollowed    bool      // no envelope is behind that end
+	unfollowed    bool      // no envelope follows it
 	messages      int       // sent so far
 	domains       domains   // of the recipients so far, where the server limits them
 	mails         int       // MAIL commands so far, but for that of the open transaction
